@@ -1,0 +1,325 @@
+//! The processor: SIMD and threads, in f32.
+//!
+//! | file | ops |
+//! |---|---|
+//! | elementwise | load_rows, fill, copy, scale, add_scaled, interpolate, multiply, clamp, swap_axes, copy_columns, add_bias, sum_rows |
+//! | gemm | gemm, dense |
+//! | activation | activate, activation_backward |
+//! | conv | im2col, col2im, conv_scratch, conv, conv_backward_kernel, conv_backward_input |
+//! | pool | max_pool, max_pool_backward, average_pool, average_pool_backward |
+//! | normalize | moments, normalize, normalize_backward |
+//! | recurrent | lstm_step, lstm_step_backward, gru_step, gru_step_backward |
+//! | dropout | dropout |
+//! | loss | loss, loss_backward, loss_step |
+//! | score | score, count_classes, count_pairs, accumulate, accumulate_squares |
+//! | update | update, limit_norm |
+#![allow(unsafe_code)]
+
+mod activation;
+mod conv;
+mod dropout;
+mod elementwise;
+mod gemm;
+mod loss;
+mod normalize;
+mod parallel;
+mod pool;
+mod recurrent;
+mod score;
+mod simd;
+mod update;
+
+use crate::activations::Activation;
+use crate::backend::*;
+use crate::error::Result;
+use crate::losses::Loss;
+use crate::metrics::Score;
+use crate::optimizers::Update;
+use crate::rng::Noise;
+use crate::shape::Shape;
+use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
+use crate::window::Window;
+use parallel::Pool;
+pub use simd::Isa;
+
+/// The processor as a device.
+pub struct Cpu {
+    isa: Isa,
+    pool: Pool,
+}
+
+impl Cpu {
+    /// With `threads` threads (one a core if `None`) and instruction set `isa` (the best there is, or what
+    /// `HANDGRAD_ISA` says, if `None`).
+    ///
+    /// # Errors
+    /// No thread at all, or an instruction set that this processor lacks.
+    pub fn new(threads: Option<usize>, isa: Option<Isa>) -> Result<Cpu> {
+        Ok(Cpu { isa: Isa::choose(isa)?, pool: Pool::new(threads)? })
+    }
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> &str {
+        "cpu"
+    }
+
+    fn describe(&self) -> String {
+        let (isa, threads) = (self.isa, self.threads());
+        format!("cpu: f32, {isa}, {threads} thread{}", if threads == 1 { "" } else { "s" })
+    }
+
+    fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    fn zeros(&self, shape: Shape) -> Result<Tensor> {
+        Ok(Tensor::zeros_f32(shape))
+    }
+
+    fn indices(&self, shape: Shape) -> Result<Indices> {
+        Ok(Indices::zeros_host(shape))
+    }
+
+    fn load_rows(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
+        elementwise::load_rows(self, rows, order, y)
+    }
+
+    fn fill(&self, value: f64, y: ViewMut) -> Result<()> {
+        elementwise::fill(self, value, y)
+    }
+
+    fn copy(&self, x: View, y: ViewMut) -> Result<()> {
+        elementwise::copy(self, x, y)
+    }
+
+    fn scale(&self, a: f64, y: ViewMut) -> Result<()> {
+        elementwise::scale(self, a, y)
+    }
+
+    fn add_scaled(&self, a: f64, x: View, y: ViewMut) -> Result<()> {
+        elementwise::add_scaled(self, a, x, y)
+    }
+
+    fn interpolate(&self, a: f64, x: View, y: ViewMut) -> Result<()> {
+        elementwise::interpolate(self, a, x, y)
+    }
+
+    fn multiply(&self, x: View, y: ViewMut) -> Result<()> {
+        elementwise::multiply(self, x, y)
+    }
+
+    fn clamp(&self, low: f64, high: f64, y: ViewMut) -> Result<()> {
+        elementwise::clamp(self, low, high, y)
+    }
+
+    fn swap_axes(&self, x: View, y: ViewMut) -> Result<()> {
+        elementwise::swap_axes(self, x, y)
+    }
+
+    fn copy_columns(&self, x: View, from: usize, y: ViewMut, to: usize, width: usize) -> Result<()> {
+        elementwise::copy_columns(self, x, from, y, to, width)
+    }
+
+    fn gemm(&self, g: Gemm, a: View, b: View, c: ViewMut) -> Result<()> {
+        gemm::gemm(self, g, a, b, c)
+    }
+
+    fn add_bias(&self, b: View, y: ViewMut) -> Result<()> {
+        elementwise::add_bias(self, b, y)
+    }
+
+    fn sum_rows(&self, x: View, y: ViewMut) -> Result<()> {
+        elementwise::sum_rows(self, x, y)
+    }
+
+    fn activate(&self, f: Activation, y: ViewMut) -> Result<()> {
+        activation::activate(self, f, y)
+    }
+
+    fn activation_backward(&self, f: Activation, x: Option<View>, y: View, dy: ViewMut) -> Result<()> {
+        activation::activation_backward(self, f, x, y, dy)
+    }
+
+    fn dense(&self, f: Activation, x: View, w: View, b: Option<View>, y: ViewMut) -> Result<()> {
+        gemm::dense(self, f, x, w, b, y)
+    }
+
+    fn im2col(&self, w: &Window, x: View, cols: ViewMut) -> Result<()> {
+        conv::im2col(self, w, x, cols)
+    }
+
+    fn col2im(&self, w: &Window, dcols: View, dx: ViewMut) -> Result<()> {
+        conv::col2im(self, w, dcols, dx)
+    }
+
+    fn conv_scratch(&self, w: &Window, n: usize) -> usize {
+        conv::conv_scratch(self, w, n)
+    }
+
+    fn conv(
+        &self,
+        w: &Window,
+        f: Activation,
+        x: View,
+        kernel: View,
+        b: Option<View>,
+        scratch: ViewMut,
+        y: ViewMut,
+    ) -> Result<()> {
+        conv::conv(self, w, f, x, kernel, b, scratch, y)
+    }
+
+    fn conv_backward_kernel(
+        &self,
+        w: &Window,
+        x: View,
+        dz: View,
+        scratch: ViewMut,
+        dk: ViewMut,
+    ) -> Result<()> {
+        conv::conv_backward_kernel(self, w, x, dz, scratch, dk)
+    }
+
+    fn conv_backward_input(
+        &self,
+        w: &Window,
+        dz: View,
+        kernel: View,
+        scratch: ViewMut,
+        dx: ViewMut,
+    ) -> Result<()> {
+        conv::conv_backward_input(self, w, dz, kernel, scratch, dx)
+    }
+
+    fn max_pool(&self, w: &Window, x: View, y: ViewMut) -> Result<()> {
+        pool::max_pool(self, w, x, y)
+    }
+
+    fn max_pool_backward(&self, w: &Window, x: View, y: View, dy: View, dx: ViewMut) -> Result<()> {
+        pool::max_pool_backward(self, w, x, y, dy, dx)
+    }
+
+    fn average_pool(&self, w: &Window, x: View, y: ViewMut) -> Result<()> {
+        pool::average_pool(self, w, x, y)
+    }
+
+    fn average_pool_backward(&self, w: &Window, dy: View, dx: ViewMut) -> Result<()> {
+        pool::average_pool_backward(self, w, dy, dx)
+    }
+
+    fn moments(&self, x: View, mean: ViewMut, variance: ViewMut) -> Result<()> {
+        normalize::moments(self, x, mean, variance)
+    }
+
+    fn normalize(&self, a: &Affine, x: View, y: ViewMut) -> Result<()> {
+        normalize::normalize(self, a, x, y)
+    }
+
+    fn normalize_backward(
+        &self,
+        a: &Affine,
+        x: View,
+        dy: View,
+        dgamma: ViewMut,
+        dbeta: ViewMut,
+        dx: Option<ViewMut>,
+    ) -> Result<()> {
+        normalize::normalize_backward(self, a, x, dy, dgamma, dbeta, dx)
+    }
+
+    fn lstm_step(
+        &self,
+        acts: CellActivations,
+        gates: ViewMut,
+        c_prev: Option<View>,
+        c: ViewMut,
+        h: ViewMut,
+    ) -> Result<()> {
+        recurrent::lstm_step(self, acts, gates, c_prev, c, h)
+    }
+
+    fn lstm_step_backward(
+        &self,
+        acts: CellActivations,
+        gates: ViewMut,
+        c_prev: Option<View>,
+        c: View,
+        dh: View,
+        dc: ViewMut,
+    ) -> Result<()> {
+        recurrent::lstm_step_backward(self, acts, gates, c_prev, c, dh, dc)
+    }
+
+    fn gru_step(
+        &self,
+        acts: CellActivations,
+        gates: ViewMut,
+        recurrent: View,
+        h_prev: Option<View>,
+        h: ViewMut,
+    ) -> Result<()> {
+        recurrent::gru_step(self, acts, gates, recurrent, h_prev, h)
+    }
+
+    fn gru_step_backward(
+        &self,
+        acts: CellActivations,
+        gates: ViewMut,
+        recurrent: ViewMut,
+        h_prev: Option<View>,
+        dh: ViewMut,
+    ) -> Result<()> {
+        recurrent::gru_step_backward(self, acts, gates, recurrent, h_prev, dh)
+    }
+
+    fn dropout(&self, rate: f64, noise: Noise, x: View, y: ViewMut) -> Result<()> {
+        dropout::dropout(self, rate, noise, x, y)
+    }
+
+    fn loss(&self, loss: Loss, prediction: View, target: Target, rows: ViewMut) -> Result<()> {
+        loss::loss(self, loss, prediction, target, rows)
+    }
+
+    fn loss_backward(&self, term: &LossTerm, prediction: View, d: ViewMut) -> Result<()> {
+        loss::loss_backward(self, term, prediction, d)
+    }
+
+    fn loss_step(&self, term: &LossTerm, z: View, y: ViewMut, rows: ViewMut, dz: ViewMut) -> Result<()> {
+        loss::loss_step(self, term, z, y, rows, dz)
+    }
+
+    fn score(&self, score: Score, prediction: View, target: Target, rows: ViewMut) -> Result<()> {
+        score::score(self, score, prediction, target, rows)
+    }
+
+    fn count_classes(
+        &self,
+        threshold: Option<f64>,
+        prediction: View,
+        target: Target,
+        counts: ViewMut,
+    ) -> Result<()> {
+        score::count_classes(self, threshold, prediction, target, counts)
+    }
+
+    fn count_pairs(&self, prediction: View, target: Target, counts: ViewMut) -> Result<()> {
+        score::count_pairs(self, prediction, target, counts)
+    }
+
+    fn accumulate(&self, x: View, weights: Option<View>, acc: ViewMut) -> Result<()> {
+        score::accumulate(self, x, weights, acc)
+    }
+
+    fn update(&self, rule: &Update, value: ViewMut, grad: View, slots: &mut [Tensor]) -> Result<()> {
+        update::update(self, rule, value, grad, slots)
+    }
+
+    fn accumulate_squares(&self, x: View, acc: ViewMut) -> Result<()> {
+        score::accumulate_squares(self, x, acc)
+    }
+
+    fn limit_norm(&self, limit: f64, acc: View, y: ViewMut) -> Result<()> {
+        update::limit_norm(self, limit, acc, y)
+    }
+}

@@ -1,0 +1,93 @@
+//! Where the numbers live and who computes with them.
+
+use crate::backend::Backend;
+use crate::cpu::{Cpu, Isa};
+use crate::error::{Error, Result};
+use crate::reference::Reference;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A handle to a backend; cheap to clone. Every op of the [`Backend`] table is a method of it.
+///
+/// ```
+/// use handgrad::{Device, Gemm};
+/// let dev = Device::reference();
+/// let a = dev.tensor([2, 2], &[1., 2., 3., 4.])?;
+/// let mut c = dev.zeros([2, 2].into())?;
+/// dev.gemm(Gemm::nn(), a.view(), a.view(), c.view_mut())?;
+/// assert_eq!(c.to_vec(), [7., 10., 15., 22.]);
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Device(Arc<dyn Backend>);
+
+impl Device {
+    /// The processor, with SIMD and one thread a core: `f32`.
+    ///
+    /// # Errors
+    /// `HANDGRAD_ISA` names an instruction set that this processor lacks.
+    pub fn cpu() -> Result<Device> {
+        Device::cpu_with(None, None)
+    }
+
+    /// The processor with a given number of threads and instruction set; `None` takes what is there.
+    /// Results do not depend on the number of threads.
+    ///
+    /// # Errors
+    /// No thread at all, or an instruction set that this processor lacks.
+    pub fn cpu_with(threads: Option<usize>, isa: Option<Isa>) -> Result<Device> {
+        Ok(Device::from_backend(Cpu::new(threads, isa)?))
+    }
+
+    /// Textbook loops in `f64`, one thread: the oracle that everything else is measured against.
+    pub fn reference() -> Device {
+        Device::from_backend(Reference)
+    }
+
+    /// By name: `auto`, `cpu` or `reference`. `threads` goes to the processor's threads.
+    ///
+    /// # Errors
+    /// An unknown name, or a device that is not there.
+    pub fn from_name(name: &str, threads: Option<usize>) -> Result<Device> {
+        match name {
+            "auto" | "cpu" => Device::cpu_with(threads, None),
+            "reference" => Ok(Device::reference()),
+            _ if name.starts_with("cuda") => Err(Error::Device {
+                problem: format!("device `{name}` is not there: this build has no CUDA backend"),
+                hint: "use --device auto or --device cpu".into(),
+            }),
+            _ => Err(Error::unknown("device", name, &["auto", "cpu", "reference", "cuda:0"])),
+        }
+    }
+
+    /// From anyone's backend: how a test wraps one to watch it, and how a new one joins.
+    pub fn from_backend(backend: impl Backend) -> Device {
+        Device(Arc::new(backend))
+    }
+
+    /// A tensor with the given numbers, rounded to the device's precision.
+    ///
+    /// # Errors
+    /// `shape` does not have as many elements as `values`, or the device is out of memory.
+    pub fn tensor(&self, shape: impl Into<Shape>, values: &[f64]) -> Result<Tensor> {
+        let mut t = self.zeros(shape.into())?;
+        t.view_mut().write(values)?;
+        Ok(t)
+    }
+}
+
+impl Deref for Device {
+    type Target = dyn Backend;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Device({})", self.name())
+    }
+}

@@ -1,0 +1,147 @@
+//! One typed error for the whole engine. A message says what was wrong and where; [`Error::hint`] says what to do.
+
+use std::path::PathBuf;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong. `Display` is one sentence, [`hint`](Error::hint) the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A layer was given data whose shape it cannot work with.
+    #[error("layer `{layer}` got {got}, expected {expected}")]
+    LayerShape {
+        /// The layer's name and description, as in ``conv2d_1 (Conv2D 64, 3×3)``.
+        layer: String,
+        /// The shape that came, with `N` for the batch.
+        got: String,
+        /// The shape that was wanted.
+        expected: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An op was given views whose shapes do not fit each other. A bug in a layer, or a caller of the op table.
+    #[error("op `{op}`: {problem}")]
+    OpShape {
+        /// The method of the op table.
+        op: &'static str,
+        /// Both shapes, and what does not fit.
+        problem: String,
+    },
+    /// A tensor lives on another device than the op that was asked to use it.
+    #[error("a tensor of the {tensor} device was given to the {device} device")]
+    WrongDevice {
+        /// Where the tensor lives.
+        tensor: &'static str,
+        /// Who was asked to work on it.
+        device: &'static str,
+    },
+    /// A name that nobody knows.
+    #[error("unknown {what} `{name}`")]
+    UnknownName {
+        /// What was named: "loss", "optimizer", "preset" ...
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// The nearest known name, if any is near, and the list of all.
+        hint: String,
+    },
+    /// A value outside its range, or a combination that makes no sense.
+    #[error("{problem}")]
+    Invalid {
+        /// What was wrong, and where.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The data cannot be trained on: empty, not a number, a label outside the classes, the wrong shape.
+    #[error("{problem}")]
+    Data {
+        /// What was wrong, and where.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file whose contents are not what its format promises.
+    #[error("{}: {problem}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong in it.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// "read", "write", "create" ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own word.
+        source: std::io::Error,
+    },
+    /// A device, or a part of one, is not there.
+    #[error("{problem}")]
+    Device {
+        /// What is missing.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// The remedy, in one sentence; `None` when the message says it all.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::LayerShape { hint, .. }
+            | Error::UnknownName { hint, .. }
+            | Error::Invalid { hint, .. }
+            | Error::Data { hint, .. }
+            | Error::Format { hint, .. }
+            | Error::Device { hint, .. } => Some(hint).filter(|h| !h.is_empty()).map(String::as_str),
+            Error::WrongDevice { .. } => Some("make both with the same `Device`"),
+            Error::OpShape { .. } | Error::Io { .. } => None,
+        }
+    }
+
+    /// A value outside its range: the problem and the remedy.
+    pub fn invalid(problem: impl Into<String>, hint: impl Into<String>) -> Error {
+        Error::Invalid { problem: problem.into(), hint: hint.into() }
+    }
+
+    /// Data that cannot be trained on: the problem and the remedy.
+    pub fn data(problem: impl Into<String>, hint: impl Into<String>) -> Error {
+        Error::Data { problem: problem.into(), hint: hint.into() }
+    }
+
+    /// Views that do not fit each other in op `op`.
+    pub fn op(op: &'static str, problem: impl Into<String>) -> Error {
+        Error::OpShape { op, problem: problem.into() }
+    }
+
+    /// An unknown name, with the nearest of `known` as the hint.
+    ///
+    /// ```
+    /// let e = handgrad::Error::unknown("loss", "msee", &["mae", "mse"]);
+    /// assert_eq!(e.to_string(), "unknown loss `msee`");
+    /// assert_eq!(e.hint(), Some("did you mean `mse`? known: mae, mse"));
+    /// ```
+    pub fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
+        let lower = name.to_lowercase();
+        let nearest = known
+            .iter()
+            .map(|k| (strsim::jaro_winkler(&lower, k), k))
+            .filter(|(score, _)| *score > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let known = known.join(", ");
+        let hint = match nearest {
+            Some((_, k)) => format!("did you mean `{k}`? known: {known}"),
+            None => format!("known: {known}"),
+        };
+        Error::UnknownName { what, name: name.to_string(), hint }
+    }
+}

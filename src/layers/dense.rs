@@ -1,0 +1,183 @@
+//! Dense: every output unit sees every input feature.
+//!
+//! ```text
+//! Forward   y = f(x W + b)
+//! Backward  dz = dy ⊙ f′         the activation's derivative, written in y where it can be
+//!           dW = xᵀ dz           each weight gathers input × error over the batch
+//!           db = Σₙ dz           a bias sees every sample once
+//!           dx = dz Wᵀ           what the layer below is to blame for
+//!
+//! Shapes    x [N, ..., F]   W [F, U]   b [U]   y [N, ..., U]
+//! ```
+//!
+//! Source: Rumelhart, Hinton, Williams 1986; Goodfellow et al. 2016, §6.5.
+
+use super::{Build, Cx, Layer, Param, Plan, not_built};
+use crate::activations::Activation;
+use crate::backend::Gemm;
+use crate::error::Result;
+use crate::initializers::Initializer;
+use crate::shape::Shape;
+use crate::tensor::{Tensor, View, ViewMut};
+
+/// A fully connected layer; see the [module](self) for the equations.
+///
+/// ```
+/// use handgrad::{Activation, Sequential, layers::Dense};
+/// let mut model = Sequential::new().with(Dense::new(10).activation(Activation::Softmax));
+/// model.build([784])?;
+/// assert_eq!(model.parameter_count()?, 7850);
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct Dense {
+    units: usize,
+    activation: Activation,
+    use_bias: bool,
+    kernel_initializer: Initializer,
+    bias_initializer: Initializer,
+    skip_activation: bool,
+    state: Option<State>,
+}
+
+/// What building makes.
+struct State {
+    kernel: Param,
+    bias: Option<Param>,
+    output: Shape,
+    /// z = x W + b, kept only for activations whose derivative needs it.    [N, ..., U]
+    z: Option<Tensor>,
+}
+
+impl Dense {
+    /// A layer of `units` outputs: linear, with bias, `glorot_uniform` kernel and zero bias.
+    pub fn new(units: usize) -> Dense {
+        Dense {
+            units,
+            activation: Activation::Linear,
+            use_bias: true,
+            kernel_initializer: Initializer::GlorotUniform,
+            bias_initializer: Initializer::Zeros,
+            skip_activation: false,
+            state: None,
+        }
+    }
+
+    /// The function applied to x W + b.
+    pub fn activation(mut self, activation: Activation) -> Dense {
+        self.activation = activation;
+        self
+    }
+
+    /// Whether there is a b; `true` by default.
+    pub fn use_bias(mut self, use_bias: bool) -> Dense {
+        self.use_bias = use_bias;
+        self
+    }
+
+    /// How W starts; `glorot_uniform` by default.
+    pub fn kernel_initializer(mut self, initializer: Initializer) -> Dense {
+        self.kernel_initializer = initializer;
+        self
+    }
+
+    /// How b starts; zeros by default.
+    pub fn bias_initializer(mut self, initializer: Initializer) -> Dense {
+        self.bias_initializer = initializer;
+        self
+    }
+
+    /// The activation that is applied here: none when the loss has it.
+    fn applied(&self) -> Activation {
+        if self.skip_activation { Activation::Linear } else { self.activation }
+    }
+}
+
+impl Layer for Dense {
+    fn kind(&self) -> &'static str {
+        "Dense"
+    }
+
+    fn describe(&self) -> String {
+        format!("Dense {}", self.units)
+    }
+
+    fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
+        let features = input.last();
+        if input.rank() == 0 || input.len() == 0 || self.units == 0 {
+            let hint = "give the layer at least one unit and one feature";
+            return Err(cx.shape_error(self, input, "[N, ..., features]", hint));
+        }
+        let kernel = cx.param("kernel", [features, self.units], self.kernel_initializer)?;
+        let bias = match self.use_bias {
+            true => Some(cx.param("bias", [self.units], self.bias_initializer)?),
+            false => None,
+        };
+        let mut dims = input.dims().to_vec();
+        dims[input.rank() - 1] = self.units;
+        let output = Shape::new(&dims)?;
+        self.state = Some(State { kernel, bias, output, z: None });
+        Ok(output)
+    }
+
+    fn plan(&mut self, plan: &mut Plan) -> Result<()> {
+        if let Some(s) = &mut self.state
+            && self.activation.needs_input()
+        {
+            s.z = Some(plan.cache(s.output)?);
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, mut y: ViewMut) -> Result<()> {
+        let (dev, f) = (cx.device, self.applied());
+        let s = self.state.as_mut().ok_or_else(|| not_built("Dense"))?;
+        let (w, b) = (s.kernel.view(), s.bias.as_ref().map(Param::view));
+        match &mut s.z {
+            Some(z) => {
+                let mut z = z.prefix_mut(y.shape())?;
+                dev.dense(Activation::Linear, x, w, b, z.reborrow())?; // z = x W + b            [N, U]
+                dev.copy(z.as_view(), y.reborrow())?;
+                dev.activate(f, y) //                                   y = f(z)               [N, U]
+            }
+            None => dev.dense(f, x, w, b, y), //                         y = f(x W + b)         [N, U]
+        }
+    }
+
+    fn backward(
+        &mut self,
+        cx: &mut Cx,
+        x: View,
+        y: View,
+        mut dy: ViewMut,
+        dx: Option<ViewMut>,
+    ) -> Result<()> {
+        let (dev, f) = (cx.device, self.applied());
+        let s = self.state.as_mut().ok_or_else(|| not_built("Dense"))?;
+        let z = s.z.as_ref().map(|z| z.prefix(y.shape())).transpose()?;
+        dev.activation_backward(f, z, y, dy.reborrow())?; //            dz = dy ⊙ f′           [N, U]
+        let dz = dy.as_view();
+        dev.gemm(Gemm::tn(), x, dz, s.kernel.grad_mut())?; //           dW = xᵀ dz             [F, U]
+        if let Some(b) = &mut s.bias {
+            dev.sum_rows(dz, b.grad_mut())?; //                         db = Σₙ dz             [U]
+        }
+        match dx {
+            Some(dx) => dev.gemm(Gemm::nt(), dz, s.kernel.view(), dx), // dx = dz Wᵀ           [N, F]
+            None => Ok(()), //                                          the first layer blames nobody
+        }
+    }
+
+    fn params(&mut self, visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()> {
+        match &mut self.state {
+            Some(s) => [Some(&mut s.kernel), s.bias.as_mut()].into_iter().flatten().try_for_each(visit),
+            None => Ok(()),
+        }
+    }
+
+    fn output_activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn skip_activation(&mut self, skip: bool) {
+        self.skip_activation = skip;
+    }
+}

@@ -1,0 +1,208 @@
+//! Layers: one file each, equations first, then forward, then backward.
+//!
+//! A layer sees a batch of samples: where this module says shape, the batch is not in it; where a method gets a view,
+//! it is the outermost dimension. A layer is its configuration and, once built, its [`Param`]s and those caches that
+//! its input and output cannot give back.
+
+mod dense;
+
+pub use dense::Dense;
+
+use crate::activations::Activation;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::initializers::Initializer;
+use crate::rng::{Noise, Rng};
+use crate::shape::Shape;
+use crate::tensor::{Tensor, View, ViewMut};
+
+/// A layer of a [`Sequential`](crate::Sequential) model. A user's own layer implements this and nothing else; see
+/// `examples/custom_layer.rs`.
+///
+/// The order of calls: `build` once, `plan` whenever the largest batch grows, then any number of
+/// `forward` and `backward`, each `backward` with the `x` and `y` of the `forward` before it.
+pub trait Layer: Send {
+    /// What summaries call it: `Dense`, `Conv2D`.
+    fn kind(&self) -> &'static str;
+
+    /// Its configuration in short, for errors: `Conv2D 64, 3×3`.
+    fn describe(&self) -> String {
+        self.kind().to_string()
+    }
+
+    /// Checks the input's shape, makes the parameters, and says the output's shape, both of one sample.
+    ///
+    /// # Errors
+    /// [`Error::LayerShape`] when it cannot work with this input; see [`Build::shape_error`].
+    fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape>;
+
+    /// Allocates caches for batches of up to [`Plan::max_batch`], and asks for scratch. Called again with a larger
+    /// batch, it must leave parameters alone.
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    fn plan(&mut self, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
+
+    /// y = f(x), written whole.
+    ///
+    /// # Errors
+    /// Those of the device; a layer that was not built.
+    fn forward(&mut self, cx: &mut Cx, x: View, y: ViewMut) -> Result<()>;
+
+    /// Writes the gradient of every parameter, and `dx` if it is wanted: the first layer has nobody below.
+    /// `dy` is consumed: it may be overwritten.
+    ///
+    /// # Errors
+    /// Those of the device; a layer that was not built.
+    fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()>;
+
+    /// Shows every parameter to `visit`, always in the same order: the order of
+    /// [`get_weights`](crate::Sequential::get_weights).
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    fn params(&mut self, _visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether y is x under another shape and nothing else, so that the model can skip it and pass x on.
+    fn is_reshape(&self) -> bool {
+        false
+    }
+
+    /// The activation at the very end of this layer, if there is one.
+    fn output_activation(&self) -> Activation {
+        Activation::Linear
+    }
+
+    /// Whether to leave that activation out, because the loss has it folded in. A layer whose
+    /// [`output_activation`](Layer::output_activation) is not linear must obey.
+    fn skip_activation(&mut self, _skip: bool) {}
+}
+
+/// A parameter: a value that is trained, or (like a moving average) kept.
+pub struct Param {
+    /// What Keras calls it: `kernel`, `bias`, `moving_mean`.
+    pub name: &'static str,
+    /// The value.
+    pub value: Tensor,
+    /// The loss's gradient by the value, of the same shape.
+    pub grad: Tensor,
+    /// Whether an optimizer may change it.
+    pub trainable: bool,
+}
+
+impl Param {
+    /// The value, to read.
+    pub fn view(&self) -> View<'_> {
+        self.value.view()
+    }
+
+    /// The gradient, to write.
+    pub fn grad_mut(&mut self) -> ViewMut<'_> {
+        self.grad.view_mut()
+    }
+}
+
+/// Whoever owns parameters: a model, or a bare list of them. Optimizers walk over it, more than once in a step.
+pub trait Parameters {
+    /// Shows every parameter to `visit`, always in the same order.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    fn each(&mut self, visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()>;
+}
+
+impl Parameters for Vec<Param> {
+    fn each(&mut self, visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()> {
+        self.iter_mut().try_for_each(visit)
+    }
+}
+
+/// What [`Layer::build`] gets: a device, randomness, and its own name for errors.
+pub struct Build<'a> {
+    /// Where parameters live.
+    pub device: &'a Device,
+    /// Draws initial values. Each layer gets its own stream of the model's seed.
+    pub rng: &'a mut Rng,
+    /// The layer's name in the model.
+    pub name: &'a str,
+}
+
+impl Build<'_> {
+    /// A trainable parameter with initial values drawn by `init`.
+    ///
+    /// # Errors
+    /// The device is out of memory, or the initializer cannot fill this shape.
+    pub fn param(&mut self, name: &'static str, shape: impl Into<Shape>, init: Initializer) -> Result<Param> {
+        let shape = shape.into();
+        let mut value = self.device.zeros(shape)?;
+        value.view_mut().write(&init.draw(shape, self.rng)?)?;
+        Ok(Param { name, value, grad: self.device.zeros(shape)?, trainable: true })
+    }
+
+    /// A parameter that the optimizer leaves alone.
+    ///
+    /// # Errors
+    /// As [`param`](Build::param).
+    pub fn fixed(&mut self, name: &'static str, shape: impl Into<Shape>, init: Initializer) -> Result<Param> {
+        Ok(Param { trainable: false, ..self.param(name, shape, init)? })
+    }
+
+    /// The error of a layer that cannot work with `input`.
+    pub fn shape_error(&self, layer: &dyn Layer, input: Shape, expected: &str, hint: &str) -> Error {
+        Error::LayerShape {
+            layer: format!("{} ({})", self.name, layer.describe()),
+            got: input.per_sample(),
+            expected: expected.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// What [`Layer::plan`] gets: the largest batch, and a place to ask for scratch.
+pub struct Plan<'a> {
+    /// Where caches live.
+    pub device: &'a Device,
+    /// No batch will be larger than this.
+    pub max_batch: usize,
+    /// The largest request for scratch so far, in numbers.
+    pub(crate) scratch: usize,
+}
+
+impl Plan<'_> {
+    /// A cache for a batch: zeros of shape `[max_batch, sample...]`.
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn cache(&self, sample: impl Into<Shape>) -> Result<Tensor> {
+        self.device.zeros(sample.into().batched(self.max_batch))
+    }
+
+    /// Asks for `len` numbers of scratch in every [`Cx`].
+    pub fn scratch(&mut self, len: usize) {
+        self.scratch = self.scratch.max(len);
+    }
+}
+
+/// What [`Layer::forward`] and [`Layer::backward`] get.
+pub struct Cx<'a> {
+    /// Who computes.
+    pub device: &'a Device,
+    /// Whether this is a training step: dropout drops, batch normalisation uses the batch's statistics.
+    pub training: bool,
+    /// The address of this layer's randomness in this step; forward and backward see the same.
+    pub noise: Noise,
+    /// The block that all layers share, at least as long as the layer asked for in `plan`. Holds anything.
+    pub scratch: ViewMut<'a>,
+}
+
+/// The error of a layer that is used before it is built.
+pub fn not_built(layer: &str) -> Error {
+    Error::invalid(
+        format!("the {layer} layer is used before it is built"),
+        "call `build` on the model, or `fit`, first",
+    )
+}
