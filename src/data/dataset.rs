@@ -1,0 +1,715 @@
+//! Samples and what a model should make of them.
+
+use crate::backend::HostRows;
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::shape::{MAX_DIMS, Shape};
+
+/// Samples and what they should give, one target for each sample, in the program's memory.
+///
+/// Checked when it is made: the counts agree, there is at least one sample, and every number is finite.
+///
+/// ```
+/// use handgrad::data::Dataset;
+/// let xor = Dataset::from_rows(&[[0., 0.], [0., 1.], [1., 0.], [1., 1.]], &[[0.], [1.], [1.], [0.]])?;
+/// assert_eq!((xor.len(), xor.sample_shape().dims()), (4, &[2][..]));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    x: Features,
+    y: Targets,
+    len: usize,
+}
+
+/// What goes into a model: samples of one shape, one after the other, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Features {
+    /// Reals.
+    F32 {
+        /// The shape of one sample.
+        sample: Shape,
+        /// All samples, `[N, sample...]`.
+        values: Vec<f32>,
+    },
+    /// Bytes, each worth `byte · scale`: images as their files hold them, a quarter of the memory.
+    Bytes {
+        /// The shape of one sample.
+        sample: Shape,
+        /// All samples, `[N, sample...]`.
+        bytes: Vec<u8>,
+        /// What one step of a byte is worth: 1/255 for pixels in [0, 1].
+        scale: f32,
+    },
+}
+
+/// What should come out of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Classes by number.
+    Labels {
+        /// The shape of one sample's labels: [`Shape::SCALAR`] for one label, `[T]` for one a time step.
+        sample: Shape,
+        /// All labels, `[N, sample...]`.
+        labels: Vec<u32>,
+    },
+    /// Reals, or one-hot rows.
+    Values {
+        /// The shape of one sample's values.
+        sample: Shape,
+        /// All values, `[N, sample...]`.
+        values: Vec<f32>,
+    },
+}
+
+/// How much of a dataset [`Dataset::train_test_split`] sets aside: a share (`0.2`) or a count (`12_000`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TestSize {
+    /// A share between 0 and 1, rounded to whole samples.
+    Share(f64),
+    /// A number of samples.
+    Count(usize),
+}
+
+impl From<f64> for TestSize {
+    fn from(share: f64) -> TestSize {
+        TestSize::Share(share)
+    }
+}
+
+impl From<usize> for TestSize {
+    fn from(count: usize) -> TestSize {
+        TestSize::Count(count)
+    }
+}
+
+impl Features {
+    /// Rows of equal length; a sample is `[row length]`.
+    ///
+    /// # Errors
+    /// No row, rows of different lengths, a number that is not finite.
+    pub fn from_rows(rows: &[impl AsRef<[f32]>]) -> Result<Features> {
+        let (sample, values) = flatten(rows, "x")?;
+        let x = Features::F32 { sample, values };
+        x.check()?;
+        Ok(x)
+    }
+
+    /// The numbers, for a device to gather batches from.
+    pub fn rows(&self) -> HostRows<'_> {
+        match self {
+            Features::F32 { values, .. } => HostRows::F32(values),
+            Features::Bytes { bytes, scale, .. } => HostRows::U8 { bytes, scale: *scale },
+        }
+    }
+
+    /// The shape of one sample.
+    pub fn sample(&self) -> Shape {
+        match self {
+            Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample,
+        }
+    }
+
+    /// How many samples.
+    pub fn len(&self) -> usize {
+        self.rows().len() / self.sample().len().max(1)
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sample `i` as reals, scaled; empty when there is no such sample.
+    pub fn values_of(&self, i: usize) -> Vec<f32> {
+        let n = self.sample().len();
+        let range = i.saturating_mul(n)..i.saturating_add(1).saturating_mul(n);
+        match self {
+            Features::F32 { values, .. } => values.get(range).unwrap_or(&[]).to_vec(),
+            Features::Bytes { bytes, scale, .. } => {
+                bytes.get(range).unwrap_or(&[]).iter().map(|&b| f32::from(b) * scale).collect()
+            }
+        }
+    }
+
+    /// Checks what [`Dataset::new`] checks: whole samples, at least one, finite numbers.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where.
+    pub fn check(&self) -> Result<()> {
+        check_layout("x", self.sample(), self.rows().len())?;
+        match self {
+            Features::F32 { sample, values } => check_finite("x", *sample, values),
+            Features::Bytes { scale, .. } if !(scale.is_finite() && *scale != 0.0) => Err(Error::data(
+                format!("a byte of x cannot be worth {scale}"),
+                "give a scale such as 1.0 / 255.0",
+            )),
+            Features::Bytes { .. } => Ok(()),
+        }
+    }
+
+    fn set_sample(&mut self, to: Shape) {
+        match self {
+            Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample = to,
+        }
+    }
+
+    fn gather(&self, order: &[usize]) -> Features {
+        let n = self.sample().len();
+        match self {
+            Features::F32 { sample, values } => {
+                Features::F32 { sample: *sample, values: gather(values, n, order) }
+            }
+            Features::Bytes { sample, bytes, scale } => {
+                Features::Bytes { sample: *sample, bytes: gather(bytes, n, order), scale: *scale }
+            }
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Features {
+        let n = self.sample().len();
+        match self {
+            Features::F32 { sample, values } => {
+                Features::F32 { sample: *sample, values: values.split_off(at * n) }
+            }
+            Features::Bytes { sample, bytes, scale } => {
+                Features::Bytes { sample: *sample, bytes: bytes.split_off(at * n), scale: *scale }
+            }
+        }
+    }
+}
+
+impl Targets {
+    /// One class a sample.
+    pub fn labels(labels: Vec<u32>) -> Targets {
+        Targets::Labels { sample: Shape::SCALAR, labels }
+    }
+
+    /// The shape of one sample's target.
+    pub fn sample(&self) -> Shape {
+        match self {
+            Targets::Labels { sample, .. } | Targets::Values { sample, .. } => *sample,
+        }
+    }
+
+    /// How many samples.
+    pub fn len(&self) -> usize {
+        self.numbers() / self.sample().len().max(1)
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn numbers(&self) -> usize {
+        match self {
+            Targets::Labels { labels, .. } => labels.len(),
+            Targets::Values { values, .. } => values.len(),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_layout("y", self.sample(), self.numbers())?;
+        match self {
+            Targets::Values { sample, values } => check_finite("y", *sample, values),
+            Targets::Labels { .. } => Ok(()),
+        }
+    }
+
+    fn gather(&self, order: &[usize]) -> Targets {
+        let n = self.sample().len();
+        match self {
+            Targets::Labels { sample, labels } => {
+                Targets::Labels { sample: *sample, labels: gather(labels, n, order) }
+            }
+            Targets::Values { sample, values } => {
+                Targets::Values { sample: *sample, values: gather(values, n, order) }
+            }
+        }
+    }
+
+    fn split_off(&mut self, at: usize) -> Targets {
+        let n = self.sample().len();
+        match self {
+            Targets::Labels { sample, labels } => {
+                Targets::Labels { sample: *sample, labels: labels.split_off(at * n) }
+            }
+            Targets::Values { sample, values } => {
+                Targets::Values { sample: *sample, values: values.split_off(at * n) }
+            }
+        }
+    }
+}
+
+impl Dataset {
+    /// Pairs samples with targets.
+    ///
+    /// # Errors
+    /// Their counts differ, there is none, a sample is incomplete, or a number is NaN or infinite.
+    pub fn new(x: Features, y: Targets) -> Result<Dataset> {
+        x.check()?;
+        y.check()?;
+        let len = x.len();
+        if len != y.len() {
+            return Err(Error::data(
+                format!("{len} samples came with {} targets", y.len()),
+                "give each sample one target, in the same order",
+            ));
+        }
+        if u32::try_from(len).is_err() {
+            return Err(Error::data(
+                format!("{len} samples are more than a dataset can number"),
+                "train on parts of fewer than 2³² samples",
+            ));
+        }
+        Ok(Dataset { x, y, len })
+    }
+
+    /// A small table, such as a logic gate's: rows of inputs and rows of what they should give.
+    ///
+    /// # Errors
+    /// As [`new`](Dataset::new), and rows of different lengths.
+    pub fn from_rows(x: &[impl AsRef<[f32]>], y: &[impl AsRef<[f32]>]) -> Result<Dataset> {
+        let (sample, values) = flatten(y, "y")?;
+        Dataset::new(Features::from_rows(x)?, Targets::Values { sample, values })
+    }
+
+    /// How many samples; at least one.
+    #[allow(clippy::len_without_is_empty)] // a dataset is never empty
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What goes in.
+    pub fn x(&self) -> &Features {
+        &self.x
+    }
+
+    /// What should come out.
+    pub fn y(&self) -> &Targets {
+        &self.y
+    }
+
+    /// The shape of one sample.
+    pub fn sample_shape(&self) -> Shape {
+        self.x.sample()
+    }
+
+    /// The shape of one sample's target.
+    pub fn target_shape(&self) -> Shape {
+        self.y.sample()
+    }
+
+    /// The first `n` samples, or all if there are fewer.
+    ///
+    /// # Errors
+    /// `n` is 0.
+    pub fn take(mut self, n: usize) -> Result<Dataset> {
+        if n == 0 {
+            return Err(empty_part("a dataset of 0 samples"));
+        }
+        if n < self.len {
+            self.x.split_off(n);
+            self.y.split_off(n);
+            self.len = n;
+        }
+        Ok(self)
+    }
+
+    /// The samples at the given positions, in that order; a position may come more than once.
+    ///
+    /// # Errors
+    /// No position, or one past the end.
+    pub fn subset(&self, order: &[usize]) -> Result<Dataset> {
+        if order.is_empty() {
+            return Err(empty_part("a subset of 0 samples"));
+        }
+        if let Some(i) = order.iter().find(|&&i| i >= self.len) {
+            return Err(Error::data(
+                format!("sample {i} was asked for, the dataset has {}", self.len),
+                format!("positions go from 0 to {}", self.len - 1),
+            ));
+        }
+        Dataset::new(self.x.gather(order), self.y.gather(order))
+    }
+
+    /// The same samples in a random order that depends on the seed alone.
+    pub fn shuffled(&self, seed: u64) -> Dataset {
+        let order = self.random_order(seed);
+        Dataset { x: self.x.gather(&order), y: self.y.gather(&order), len: self.len }
+    }
+
+    /// The first `at` samples, and the others.
+    ///
+    /// # Errors
+    /// One of the parts would be empty.
+    pub fn split_at(mut self, at: usize) -> Result<(Dataset, Dataset)> {
+        if at == 0 || at >= self.len {
+            let whole = self.len;
+            return Err(empty_part(&format!("a split of {whole} samples at {at}")));
+        }
+        let rest = Dataset { x: self.x.split_off(at), y: self.y.split_off(at), len: self.len - at };
+        self.len = at;
+        Ok((self, rest))
+    }
+
+    /// A random part to train on, and one of `test_size` to test on. `stratified` keeps the shares of the classes.
+    ///
+    /// ```
+    /// use handgrad::data::{Dataset, Features, Targets};
+    /// let x = Features::F32 { sample: 1.into(), values: (0..10).map(|i| i as f32).collect() };
+    /// let y = Targets::labels(vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    /// let (train, test) = Dataset::new(x, y)?.train_test_split(0.5, 7, true)?;
+    /// assert_eq!(train.class_counts()?, [4, 1]);
+    /// assert_eq!(test.class_counts()?, [4, 1]);
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// One of the parts would be empty; a share outside 0 to 1; stratified without classes, with a class of only one
+    /// sample, or with a part of fewer samples than classes.
+    pub fn train_test_split(
+        &self,
+        test_size: impl Into<TestSize>,
+        seed: u64,
+        stratified: bool,
+    ) -> Result<(Dataset, Dataset)> {
+        let test = match test_size.into() {
+            TestSize::Count(n) => n,
+            TestSize::Share(s) if s > 0.0 && s < 1.0 => (s * self.len as f64).round() as usize,
+            TestSize::Share(s) => {
+                return Err(Error::invalid(
+                    format!("a test share of {s} leaves nothing on one side"),
+                    "give a share between 0 and 1, such as 0.2, or a count",
+                ));
+            }
+        };
+        if test == 0 || test >= self.len {
+            return Err(empty_part(&format!("setting {test} of {} samples aside", self.len)));
+        }
+        let mut order = self.random_order(seed);
+        if stratified {
+            order = self.stratify(order, test)?;
+        }
+        let (test, train) = order.split_at(test);
+        Ok((self.subset(train)?, self.subset(test)?))
+    }
+
+    /// Moves to the front of `order` a choice of `test` samples that has the whole's shares of classes. Fractions of
+    /// a sample are made whole by the largest remainders, so that the choice is never off by more than one a class.
+    fn stratify(&self, order: Vec<usize>, test: usize) -> Result<Vec<usize>> {
+        let counts = self.class_counts()?;
+        if let Some(class) = counts.iter().position(|&n| n == 1) {
+            return Err(Error::data(
+                format!(
+                    "class {class} has a single sample, which cannot be on both sides of a stratified split"
+                ),
+                "add samples of that class, or split without stratification",
+            ));
+        }
+        let present = counts.iter().filter(|&&n| n > 0).count();
+        if test < present || self.len - test < present {
+            return Err(Error::data(
+                format!("a stratified split of {} samples into {} and {test}", self.len, self.len - test)
+                    + &format!(" cannot show each of {present} classes on both sides"),
+                "set more samples aside, or fewer, or split without stratification",
+            ));
+        }
+        let mut quota: Vec<usize> = counts.iter().map(|&n| n * test / self.len).collect();
+        let mut by_remainder: Vec<usize> = (0..counts.len()).collect();
+        by_remainder.sort_by_key(|&c| (std::cmp::Reverse(counts[c] * test % self.len), c));
+        let missing = test - quota.iter().sum::<usize>();
+        by_remainder[..missing].iter().for_each(|&c| quota[c] += 1);
+        let (mut front, mut back) = (Vec::with_capacity(test), Vec::with_capacity(self.len - test));
+        for i in order {
+            let left = &mut quota[self.class_of(i)];
+            let part = if *left > 0 { &mut front } else { &mut back };
+            *left = left.saturating_sub(1);
+            part.push(i);
+        }
+        front.append(&mut back);
+        Ok(front)
+    }
+
+    fn random_order(&self, seed: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len).collect();
+        Rng::new(seed, SPLIT_STREAM).shuffle(&mut order);
+        order
+    }
+
+    /// Labels as one-hot rows of `classes` numbers: 2 of 4 becomes `[0, 0, 1, 0]`.
+    ///
+    /// # Errors
+    /// A label of `classes` or more, or targets that are values already.
+    pub fn one_hot(self, classes: usize) -> Result<Dataset> {
+        let (sample, labels) = match &self.y {
+            Targets::Labels { sample, labels } => (*sample, labels),
+            Targets::Values { sample, .. } => {
+                return Err(Error::data(
+                    format!("the targets are already values of shape {}", sample.batched(self.len))
+                        + ": one-hot labels encoded twice?",
+                    "encode labels once, or keep them as they are with a sparse loss",
+                ));
+            }
+        };
+        self.check_labels(classes)?;
+        let mut dims = sample.dims().to_vec();
+        dims.push(classes);
+        let encoded = Shape::new(&dims)?;
+        let numbers = Shape::new(&[labels.len(), classes])?.len();
+        let mut values = vec![0.0; numbers];
+        for (row, &label) in values.chunks_exact_mut(classes).zip(labels) {
+            row[label as usize] = 1.0;
+        }
+        Dataset::new(self.x, Targets::Values { sample: encoded, values })
+    }
+
+    /// Checks that every label is below `classes`. Targets that are values pass.
+    ///
+    /// # Errors
+    /// A label of `classes` or more, and where.
+    pub fn check_labels(&self, classes: usize) -> Result<()> {
+        if let Targets::Labels { sample, labels } = &self.y
+            && let Some(i) = labels.iter().position(|&l| l as usize >= classes)
+        {
+            return Err(Error::data(
+                format!("sample {} has label {}, outside the {classes} classes", i / sample.len(), labels[i]),
+                format!("labels go from 0 to {}; count the classes again", classes.saturating_sub(1)),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The same numbers with another shape of a sample: `[784]` as `[28, 28, 1]`.
+    ///
+    /// # Errors
+    /// The two shapes do not have the same number of elements.
+    pub fn reshape(mut self, sample: impl Into<Shape>) -> Result<Dataset> {
+        let (from, to) = (self.x.sample(), sample.into());
+        if from.len() != to.len() || to.rank() >= MAX_DIMS {
+            return Err(Error::data(
+                format!("samples of shape {from} ({} numbers) cannot become {to} ({})", from.len(), to.len()),
+                "give a shape with the same number of elements, in at most five dimensions",
+            ));
+        }
+        self.x.set_sample(to);
+        Ok(self)
+    }
+
+    /// Multiplies every number that goes in by `factor`. Bytes stay bytes: it is their worth that changes.
+    ///
+    /// # Errors
+    /// The factor is 0 or not finite, or makes a number so.
+    pub fn scale(mut self, factor: f32) -> Result<Dataset> {
+        if !(factor.is_finite() && factor != 0.0) {
+            return Err(Error::invalid(
+                format!("samples cannot be scaled by {factor}"),
+                "give a factor such as 1.0 / 255.0",
+            ));
+        }
+        match &mut self.x {
+            Features::F32 { values, .. } => values.iter_mut().for_each(|v| *v *= factor),
+            Features::Bytes { scale, .. } => *scale *= factor,
+        }
+        self.x.check()?;
+        Ok(self)
+    }
+
+    /// How many classes there are: the largest label and all below it, or the columns of one-hot rows (2 for one
+    /// column).
+    ///
+    /// # Errors
+    /// A target is not one class.
+    pub fn classes(&self) -> Result<usize> {
+        match &self.y {
+            Targets::Labels { sample, labels } if sample.len() == 1 => {
+                Ok(labels.iter().max().map_or(0, |&l| l as usize + 1))
+            }
+            Targets::Values { sample, .. } if sample.rank() <= 1 => Ok(sample.len().max(2)),
+            y => Err(Error::data(
+                format!("targets of shape {} are not one class a sample", y.sample().per_sample()),
+                "give one label a sample, or one one-hot row",
+            )),
+        }
+    }
+
+    /// How many samples each class has.
+    ///
+    /// # Errors
+    /// A target is not one class, or labels are so large that they cannot be classes.
+    pub fn class_counts(&self) -> Result<Vec<usize>> {
+        let classes = self.classes()?;
+        if classes > MAX_CLASSES {
+            return Err(Error::data(
+                format!("the largest label is {}, too large to be a class", classes - 1),
+                "number the classes from 0",
+            ));
+        }
+        let mut counts = vec![0; classes];
+        (0..self.len).for_each(|i| counts[self.class_of(i)] += 1);
+        Ok(counts)
+    }
+
+    /// The class of sample `i`: its label, the largest of its one-hot row, or whether its one value is above ½.
+    fn class_of(&self, i: usize) -> usize {
+        match &self.y {
+            Targets::Labels { labels, .. } => labels[i] as usize,
+            Targets::Values { sample, values } if sample.len() == 1 => usize::from(values[i] > 0.5),
+            Targets::Values { sample, values } => {
+                let row = &values[i * sample.len()..][..sample.len()];
+                (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
+            }
+        }
+    }
+}
+
+/// The stream of a seed that shuffles and splits, apart from those that models draw from.
+const SPLIT_STREAM: u64 = u64::from_be_bytes(*b"datasplt");
+
+/// More classes than anyone has; labels beyond it are not labels.
+const MAX_CLASSES: usize = 1 << 24;
+
+fn gather<T: Copy>(values: &[T], row: usize, order: &[usize]) -> Vec<T> {
+    let mut gathered = Vec::with_capacity(order.len() * row);
+    order.iter().for_each(|&i| gathered.extend_from_slice(&values[i * row..(i + 1) * row]));
+    gathered
+}
+
+fn flatten(rows: &[impl AsRef<[f32]>], what: &str) -> Result<(Shape, Vec<f32>)> {
+    let width = rows.first().map_or(0, |row| row.as_ref().len());
+    if let Some(i) = rows.iter().position(|row| row.as_ref().len() != width) {
+        return Err(Error::data(
+            format!("row {i} of {what} has {} numbers, row 0 has {width}", rows[i].as_ref().len()),
+            "give rows of equal length",
+        ));
+    }
+    let values = rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect();
+    Ok((Shape::new(&[width])?, values))
+}
+
+fn empty_part(what: &str) -> Error {
+    Error::data(format!("{what} leaves nothing to work on"), "leave at least one sample on each side")
+}
+
+/// Whole samples, and at least one.
+fn check_layout(what: &str, sample: Shape, numbers: usize) -> Result<()> {
+    if numbers == 0 || sample.len() == 0 {
+        return Err(Error::data(
+            format!("{what} is empty: {numbers} numbers for samples of shape {sample}"),
+            "give at least one sample of at least one number",
+        ));
+    }
+    if numbers % sample.len() != 0 {
+        return Err(Error::data(
+            format!(
+                "{what} has {numbers} numbers, not a multiple of a sample's {} (shape {sample})",
+                sample.len()
+            ),
+            "give whole samples, one after the other",
+        ));
+    }
+    if sample.rank() >= MAX_DIMS {
+        return Err(Error::data(
+            format!("a sample of {what} has {} dimensions ({sample})", sample.rank()),
+            "a sample has at most five dimensions: the batch is the sixth",
+        ));
+    }
+    Ok(())
+}
+
+fn check_finite(what: &str, sample: Shape, values: &[f32]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::data(
+            format!(
+                "{what} has {} in sample {} at position {}",
+                values[i],
+                i / sample.len(),
+                i % sample.len()
+            ),
+            "remove or replace the samples with missing numbers before training",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(n: usize) -> Dataset {
+        let values = (0..2 * n).map(|i| i as f32).collect();
+        let labels = (0..n).map(|i| (i % 3) as u32).collect();
+        Dataset::new(Features::F32 { sample: 2.into(), values }, Targets::labels(labels)).unwrap()
+    }
+
+    #[test]
+    fn a_split_keeps_every_sample_once_and_its_target_with_it() {
+        let whole = table(50);
+        for stratified in [false, true] {
+            let (train, test) = whole.train_test_split(0.3, 5, stratified).unwrap();
+            assert_eq!((train.len(), test.len()), (35, 15));
+            let mut seen: Vec<usize> = [&train, &test]
+                .iter()
+                .flat_map(|d| (0..d.len()).map(|i| (d.x().values_of(i)[0] as usize / 2, d.class_of(i))))
+                .map(|(i, class)| {
+                    assert_eq!(class, i % 3);
+                    i
+                })
+                .collect();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..50).collect::<Vec<_>>());
+            assert_eq!(whole.train_test_split(15, 5, stratified).unwrap(), (train.clone(), test));
+            assert_ne!(whole.train_test_split(15, 6, stratified).unwrap().0, train);
+        }
+        let (_, test) = whole.train_test_split(15, 5, true).unwrap();
+        assert_eq!(test.class_counts().unwrap(), [5, 5, 5]); // 17 · 0.3, 17 · 0.3, 16 · 0.3
+    }
+
+    #[test]
+    fn one_hot_puts_the_one_at_the_label_and_refuses_a_second_time() {
+        let data = table(4).one_hot(3).unwrap();
+        let expected = [1., 0., 0., 0., 1., 0., 0., 0., 1., 1., 0., 0.];
+        assert_eq!(data.y(), &Targets::Values { sample: 3.into(), values: expected.to_vec() });
+        assert_eq!(data.class_counts().unwrap(), [2, 1, 1]);
+        let again = data.one_hot(3).unwrap_err().to_string();
+        assert!(again.contains("encoded twice") && again.contains("[4, 3]"), "{again}");
+        let outside = table(4).one_hot(2).unwrap_err().to_string();
+        assert_eq!(outside, "sample 2 has label 2, outside the 2 classes");
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_says_where() {
+        let bad = |values: Vec<f32>, labels: Vec<u32>| {
+            let x = Features::F32 { sample: 2.into(), values };
+            Dataset::new(x, Targets::labels(labels)).unwrap_err().to_string()
+        };
+        assert_eq!(bad(vec![0., 1., f32::NAN, 2.], vec![0, 1]), "x has NaN in sample 1 at position 0");
+        assert_eq!(bad(vec![0., f32::INFINITY], vec![0]), "x has inf in sample 0 at position 1");
+        assert_eq!(bad(vec![0., 1.], vec![0, 1]), "1 samples came with 2 targets");
+        assert!(bad(vec![], vec![]).starts_with("x is empty"));
+        assert!(bad(vec![0.; 3], vec![0]).contains("not a multiple"));
+        let rows = Dataset::from_rows(&[vec![0.], vec![0., 1.]], &[[1.], [0.]]).unwrap_err();
+        assert_eq!(rows.to_string(), "row 1 of x has 2 numbers, row 0 has 1");
+        assert!(table(3).reshape(28 * 20).unwrap_err().to_string().contains("[560]"));
+        assert!(table(3).take(0).is_err() && table(3).subset(&[3]).is_err());
+        for share in [0.0, 1.0, f64::NAN, -1.0, 0.01] {
+            assert!(table(3).train_test_split(share, 0, false).is_err(), "{share}");
+        }
+        assert!(table(3).split_at(0).is_err() && table(3).split_at(3).is_err());
+        assert!(table(4).train_test_split(2, 0, true).is_err());
+    }
+
+    #[test]
+    fn bytes_stay_bytes_and_are_worth_their_scale() {
+        let x = Features::Bytes { sample: Shape::from([2, 2]), bytes: (0..12).collect(), scale: 0.5 };
+        let data = Dataset::new(x, Targets::labels(vec![7, 8, 9])).unwrap();
+        assert_eq!(data.x().values_of(1), [2., 2.5, 3., 3.5]);
+        let (a, b) = data.clone().split_at(1).unwrap();
+        assert_eq!((a.len(), b.len(), b.x().values_of(1)), (1, 2, vec![4., 4.5, 5., 5.5]));
+        let flat = data.scale(2.0).unwrap().reshape(4).unwrap().subset(&[2, 0]).unwrap();
+        assert_eq!((flat.x().values_of(0), flat.sample_shape().dims()), (vec![8., 9., 10., 11.], &[4][..]));
+        assert_eq!(flat.y(), &Targets::labels(vec![9, 7]));
+        assert!(flat.take(5).unwrap().x().values_of(2).is_empty());
+    }
+}
