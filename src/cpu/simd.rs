@@ -1,25 +1,458 @@
-//! Instruction sets.
-use crate::error::Result;
+//! Instruction sets: one way to write a loop, compiled once for each set that the processor may have.
+//!
+//! A loop is a [`Kernel`], generic over [`Simd`]. [`Isa::run`] enters a function that is compiled for the instruction
+//! set, and everything marked `#[inline(always)]` below it is compiled for that set too: the registers' operators,
+//! the functions of `math`, the kernel itself. A closure inside a kernel must be marked as well.
+//!
+//! | set | floats in a register | a·b + c |
+//! |---|---|---|
+//! | AVX-512 | 16 | one rounding |
+//! | AVX2 | 8 | one rounding |
+//! | portable | 4 | two roundings; one on aarch64, whose every processor has NEON |
+//!
+//! Portable is plain Rust on arrays of four, which compilers turn into SSE2 on x86-64 and into NEON on aarch64.
+//!
+//! Safety: a token ([`Avx2`], [`Avx512`]) is made in [`Isa::run`] alone, after the processor was asked, and a register
+//! is made from a token or another register alone. So wherever a register exists, its instructions do too.
+
+use crate::error::{Error, Result};
+use std::fmt;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::str::FromStr;
 
 /// An instruction set of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// 16 floats in a register.
+    /// 16 floats in a register (AVX-512 F, BW, DQ and VL).
     Avx512,
     /// 8 floats in a register, with fused multiply-add.
     Avx2,
-    /// Plain Rust.
+    /// Plain Rust: SSE2 on x86-64, NEON on aarch64.
     Portable,
 }
 
 impl Isa {
-    pub(crate) fn choose(isa: Option<Isa>) -> Result<Isa> {
-        Ok(isa.unwrap_or(Isa::Portable))
+    /// All of them, the best first.
+    pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+
+    /// Whether this processor has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx512 | Isa::Avx2 => false,
+            Isa::Portable => true,
+        }
+    }
+
+    /// Those that this processor has, the best first. Portable is always among them.
+    pub fn available() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// `isa` if the processor has it; if `None`, what the environment variable `HANDGRAD_ISA` names, else the best.
+    ///
+    /// # Errors
+    /// The processor lacks it, or `HANDGRAD_ISA` names none.
+    pub fn choose(isa: Option<Isa>) -> Result<Isa> {
+        let isa = match (isa, std::env::var("HANDGRAD_ISA")) {
+            (Some(isa), _) => isa,
+            (None, Ok(name)) => name.parse()?,
+            (None, Err(_)) => return Ok(Isa::available().next().unwrap_or(Isa::Portable)),
+        };
+        if isa.is_available() {
+            return Ok(isa);
+        }
+        let have = Isa::available().map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+        Err(Error::Device {
+            problem: format!("this processor has no {isa} instructions"),
+            hint: format!("it has: {have}; unset HANDGRAD_ISA to take the best"),
+        })
+    }
+
+    /// Runs `kernel` compiled for this instruction set.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        debug_assert!(self.is_available());
+        match self {
+            // SAFETY: an `Isa` reaches a `Cpu` through `choose` alone, which asked the processor.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::enter_avx512(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::enter_avx2(kernel) },
+            _ => kernel.run(Portable),
+        }
     }
 }
 
-impl std::fmt::Display for Isa {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("portable")
+impl FromStr for Isa {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Isa> {
+        let known = ["avx512", "avx2", "portable"];
+        let at = known.iter().position(|k| *k == name.to_lowercase());
+        at.map(|i| Isa::ALL[i]).ok_or_else(|| Error::unknown("instruction set", name, &known))
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Avx512 => "avx512",
+            Isa::Avx2 => "avx2",
+            Isa::Portable => "portable",
+        })
+    }
+}
+
+/// A loop to be compiled for every instruction set. `run` must be `#[inline(always)]`.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+    /// The loop, in terms of `s`.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// An instruction set, as a token that makes registers.
+pub(crate) trait Simd: Copy + Send + Sync {
+    /// A register of floats.
+    type V: Lanes;
+    /// How many.
+    const LANES: usize;
+
+    /// x in every lane.
+    fn splat(self, x: f32) -> Self::V;
+
+    /// `LANES` floats from `p`, which need not be aligned.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+
+    /// The first `n ≤ LANES` floats from `p`, and 0 in the other lanes.
+    ///
+    /// # Safety
+    /// Those `n` must be readable; what is behind them is not touched.
+    unsafe fn load_part(self, p: *const f32, n: usize) -> Self::V;
+
+    /// Writes `LANES` floats to `p`, which need not be aligned.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store(self, v: Self::V, p: *mut f32);
+
+    /// Writes the first `n ≤ LANES` lanes to `p`.
+    ///
+    /// # Safety
+    /// Those `n` must be writable; what is behind them is not touched.
+    unsafe fn store_part(self, v: Self::V, p: *mut f32, n: usize);
+}
+
+/// A register of floats. Operators and methods work lane by lane, but for the last two.
+pub(crate) trait Lanes:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
+{
+    /// A yes or no for each lane.
+    type Mask: Copy;
+
+    /// self · a + b.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// b − self · a.
+    fn neg_mul_add(self, a: Self, b: Self) -> Self;
+    /// `if self < b { self } else { b }`: if either is NaN, b. Put the value that may be NaN second to keep it.
+    fn min(self, b: Self) -> Self;
+    /// `if self > b { self } else { b }`: if either is NaN, b.
+    fn max(self, b: Self) -> Self;
+    /// |self|.
+    fn abs(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// The nearest whole number, the even one of two. For |self| < 2²².
+    fn round(self) -> Self;
+    /// self > b; never for NaN.
+    fn gt(self, b: Self) -> Self::Mask;
+    /// self ≥ b; never for NaN.
+    fn ge(self, b: Self) -> Self::Mask;
+    /// `yes` where the mask holds, `no` elsewhere.
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+    /// |self| with the sign of `sign`.
+    fn copysign(self, sign: Self) -> Self;
+    /// 2ⁿ for a whole number n in −126 ..= 127.
+    fn power_of_two(self) -> Self;
+    /// ⌊log₂ self⌋ of a positive normal number.
+    fn exponent(self) -> Self;
+    /// self / 2^exponent, in [1, 2), of a positive normal number.
+    fn mantissa(self) -> Self;
+    /// The sum of all lanes: halves onto each other, again and again.
+    fn sum(self) -> f32;
+    /// The largest lane; NaN may get lost.
+    fn largest(self) -> f32;
+}
+
+/// Plain Rust.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+/// Four floats.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+pub(crate) struct F32x4([f32; 4]);
+
+impl F32x4 {
+    #[inline(always)]
+    fn map(self, f: impl Fn(f32) -> f32) -> F32x4 {
+        let [a, b, c, d] = self.0;
+        F32x4([f(a), f(b), f(c), f(d)])
+    }
+
+    #[inline(always)]
+    fn zip<T>(self, other: F32x4, f: impl Fn(f32, f32) -> T) -> [T; 4] {
+        let ([a, b, c, d], [e, g, h, i]) = (self.0, other.0);
+        [f(a, e), f(b, g), f(c, h), f(d, i)]
+    }
+}
+
+impl Simd for Portable {
+    type V = F32x4;
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F32x4 {
+        F32x4([x; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> F32x4 {
+        // SAFETY: the caller vouches for four floats.
+        F32x4(unsafe { p.cast::<[f32; 4]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, p: *const f32, n: usize) -> F32x4 {
+        let mut v = [0.0; 4];
+        for (i, lane) in v.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller vouches for n floats.
+            *lane = unsafe { *p.add(i) };
+        }
+        F32x4(v)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, v: F32x4, p: *mut f32) {
+        // SAFETY: the caller vouches for four floats.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, v: F32x4, p: *mut f32, n: usize) {
+        for (i, lane) in v.0.into_iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for n floats.
+            unsafe { *p.add(i) = lane };
+        }
+    }
+}
+
+impl Lanes for F32x4 {
+    type Mask = [bool; 4];
+
+    #[inline(always)]
+    fn mul_add(self, a: F32x4, b: F32x4) -> F32x4 {
+        if cfg!(target_arch = "aarch64") {
+            let F32x4(b) = b;
+            let p = self.zip(a, |x, y| (x, y));
+            F32x4([0, 1, 2, 3].map(|i| p[i].0.mul_add(p[i].1, b[i])))
+        } else {
+            self * a + b // f32::mul_add is a slow call where there is no instruction for it
+        }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: F32x4, b: F32x4) -> F32x4 {
+        (-self).mul_add(a, b)
+    }
+    #[inline(always)]
+    fn min(self, b: F32x4) -> F32x4 {
+        F32x4(self.zip(b, |x, y| if x < y { x } else { y }))
+    }
+    #[inline(always)]
+    fn max(self, b: F32x4) -> F32x4 {
+        F32x4(self.zip(b, |x, y| if x > y { x } else { y }))
+    }
+    #[inline(always)]
+    fn abs(self) -> F32x4 {
+        self.map(f32::abs)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> F32x4 {
+        self.map(f32::sqrt)
+    }
+    #[inline(always)]
+    fn round(self) -> F32x4 {
+        // Above 2²³ floats are whole numbers, so the sum itself rounds.
+        const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³
+        self.map(|x| (x + SHIFT) - SHIFT)
+    }
+    #[inline(always)]
+    fn gt(self, b: F32x4) -> [bool; 4] {
+        self.zip(b, |x, y| x > y)
+    }
+    #[inline(always)]
+    fn ge(self, b: F32x4) -> [bool; 4] {
+        self.zip(b, |x, y| x >= y)
+    }
+    #[inline(always)]
+    fn select(mask: [bool; 4], yes: F32x4, no: F32x4) -> F32x4 {
+        let p = yes.zip(no, |y, n| (y, n));
+        F32x4([0, 1, 2, 3].map(|i| if mask[i] { p[i].0 } else { p[i].1 }))
+    }
+    #[inline(always)]
+    fn copysign(self, sign: F32x4) -> F32x4 {
+        F32x4(self.zip(sign, f32::copysign))
+    }
+    #[inline(always)]
+    fn power_of_two(self) -> F32x4 {
+        self.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23))
+    }
+    #[inline(always)]
+    fn exponent(self) -> F32x4 {
+        self.map(|x| ((x.to_bits() >> 23) as i32 - 127) as f32)
+    }
+    #[inline(always)]
+    fn mantissa(self) -> F32x4 {
+        self.map(|x| f32::from_bits(x.to_bits() & 0x007f_ffff | 0x3f80_0000))
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [a, b, c, d] = self.0;
+        (a + c) + (b + d)
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        let [a, b, c, d] = self.0;
+        a.max(c).max(b.max(d))
+    }
+}
+
+/// Operators of a register, from one function each.
+macro_rules! operators {
+    ($v:ident, $add:expr, $sub:expr, $mul:expr, $div:expr, $neg:expr) => {
+        operators!(@ $v, Add, add, $add);
+        operators!(@ $v, Sub, sub, $sub);
+        operators!(@ $v, Mul, mul, $mul);
+        operators!(@ $v, Div, div, $div);
+        impl Neg for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn neg(self) -> $v {
+                $neg(self)
+            }
+        }
+    };
+    (@ $v:ident, $trait:ident, $name:ident, $f:expr) => {
+        impl $trait for $v {
+            type Output = $v;
+            #[inline(always)]
+            fn $name(self, other: $v) -> $v {
+                $f(self, other)
+            }
+        }
+    };
+}
+
+operators!(
+    F32x4,
+    |x: F32x4, y| F32x4(x.zip(y, |a, b| a + b)),
+    |x: F32x4, y| F32x4(x.zip(y, |a, b| a - b)),
+    |x: F32x4, y| F32x4(x.zip(y, |a, b| a * b)),
+    |x: F32x4, y| F32x4(x.zip(y, |a, b| a / b)),
+    |x: F32x4| x.map(|a| -a)
+);
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every method on one register, against plain Rust.
+    struct Methods;
+
+    impl Kernel for Methods {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let n = S::LANES;
+            let xs: Vec<f32> = (0..n).map(|i| (i as f32 - 2.5) * 1.75).collect();
+            let ys: Vec<f32> = (0..n).map(|i| 3.25 - (i as f32) * 0.5).collect();
+            // SAFETY: both have LANES floats.
+            let (x, y) = unsafe { (s.load(xs.as_ptr()), s.load(ys.as_ptr())) };
+            let check = |name: &str, v: S::V, f: &dyn Fn(f32, f32) -> f32| {
+                let mut out = vec![f32::NAN; n];
+                // SAFETY: `out` has LANES floats.
+                unsafe { s.store(v, out.as_mut_ptr()) };
+                for i in 0..n {
+                    let want = f(xs[i], ys[i]);
+                    assert!(out[i].to_bits() == want.to_bits(), "{name}: lane {i} is {}, not {want}", out[i]);
+                }
+            };
+            check("+", x + y, &|x, y| x + y);
+            check("-", x - y, &|x, y| x - y);
+            check("*", x * y, &|x, y| x * y);
+            check("/", x / y, &|x, y| x / y);
+            check("neg", -x, &|x, _| -x);
+            check("neg of zero", -s.splat(0.0), &|_, _| -0.0);
+            check("mul_add", x.mul_add(y, x), &|x, y| x.mul_add(y, x)); // exact in either rounding
+            check("neg_mul_add", x.neg_mul_add(y, x), &|x, y| (-x).mul_add(y, x));
+            check("min", x.min(y), &f32::min);
+            check("max", x.max(y), &f32::max);
+            check("max keeps the second NaN", x.max(s.splat(f32::NAN)), &|_, _| f32::NAN);
+            check("max drops the first NaN", s.splat(f32::NAN).max(x), &|x, _| x);
+            check("abs", x.abs(), &|x, _| x.abs());
+            check("sqrt", x.abs().sqrt(), &|x, _| x.abs().sqrt());
+            check("round", (x + s.splat(0.125)).round(), &|x, _| (x + 0.125).round_ties_even());
+            check("select", S::V::select(x.gt(y), x, y), &|x, y| if x > y { x } else { y });
+            check("ge", S::V::select(x.ge(x), x, y), &|x, _| x);
+            check("copysign", y.copysign(x), &|x, y| y.copysign(x));
+            let whole = x.round();
+            check("power_of_two", whole.power_of_two(), &|x, _| x.round_ties_even().exp2());
+            let z = x.abs() * s.splat(100.0);
+            check("exponent", z.exponent(), &|x, _| (x.abs() * 100.0).log2().floor());
+            check("mantissa", z.mantissa() * z.exponent().power_of_two(), &|x, _| x.abs() * 100.0);
+            assert_eq!(x.sum(), xs.iter().sum::<f32>()); // exact: all are multiples of 1/8
+            assert_eq!(x.largest(), xs[n - 1]);
+            for part in 0..=n {
+                let mut out = vec![-1.0; n];
+                // SAFETY: `part` floats are in `xs` and in `out`.
+                unsafe { s.store_part(s.load_part(xs.as_ptr(), part), out.as_mut_ptr(), part) };
+                assert_eq!((&out[..part], &out[part..]), (&xs[..part], &vec![-1.0; n - part][..]));
+                // SAFETY: as above, and `out` has LANES floats.
+                unsafe { s.store(s.load_part(xs.as_ptr(), part), out.as_mut_ptr()) };
+                assert!(out[part..].iter().all(|v| *v == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn registers_work_lane_by_lane() {
+        Isa::available().for_each(|isa| isa.run(Methods));
+    }
+
+    #[test]
+    fn names_and_choices() {
+        for isa in Isa::ALL {
+            assert_eq!(isa.to_string().parse::<Isa>().unwrap(), isa);
+            assert_eq!(Isa::choose(Some(isa)).is_ok(), isa.is_available());
+        }
+        assert!(Isa::available().any(|isa| isa == Isa::Portable));
+        assert!("sse9".parse::<Isa>().is_err());
     }
 }

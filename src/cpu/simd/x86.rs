@@ -1,0 +1,225 @@
+//! AVX2 with FMA, and AVX-512.
+
+use super::{Kernel, Lanes, Simd};
+use std::arch::x86_64::*;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Proof that the processor has AVX-512 F, BW, DQ and VL.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn enter_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(()))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn enter_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
+/// Eight floats.
+#[derive(Clone, Copy)]
+pub(crate) struct F32x8(__m256);
+
+/// Sixteen floats.
+#[derive(Clone, Copy)]
+pub(crate) struct F32x16(__m512);
+
+/// Functions whose body is one expression of intrinsics.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name($($arg: $ty),*) -> $out {
+            // SAFETY: a register or token of this kind exists, so the processor has the instructions.
+            unsafe { $body }
+        }
+    )*};
+}
+
+/// The same for those that take a pointer.
+macro_rules! memory {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($arg: $ty),*) -> $out {
+            // SAFETY: the token proves the instructions, the caller vouches for the memory; masked-out lanes are
+            // not touched.
+            unsafe { $body }
+        }
+    )*};
+}
+
+/// An operator from its intrinsic.
+macro_rules! operator {
+    ($v:ident: $($trait:ident $name:ident $f:ident),*) => {$(
+        impl $trait for $v {
+            type Output = $v;
+            intrinsics! { $name(self: Self, b: $v) -> $v = $v($f(self.0, b.0)); }
+        }
+    )*};
+}
+
+/// All ones in the lanes 0..n: eight words read from the middle of this.
+static LANES_BELOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// All ones in the lanes 0..n.
+///
+/// # Safety
+/// The processor must have AVX.
+#[inline(always)]
+unsafe fn below(n: usize) -> __m256i {
+    let at = 8 - n.min(8);
+    // SAFETY: 0 ≤ at ≤ 8, so eight words are left; the caller vouches for the instruction.
+    unsafe { _mm256_loadu_si256(LANES_BELOW.as_ptr().add(at).cast()) }
+}
+
+/// The mask of lanes 0..n.
+#[inline(always)]
+fn below16(n: usize) -> __mmask16 {
+    ((1u32 << n.min(16)) - 1) as __mmask16
+}
+
+impl Simd for Avx2 {
+    type V = F32x8;
+    const LANES: usize = 8;
+
+    intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
+    memory! {
+        load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
+        load_part(p: *const f32, n: usize) -> F32x8 = F32x8(_mm256_maskload_ps(p, below(n)));
+        store(v: F32x8, p: *mut f32) -> () = _mm256_storeu_ps(p, v.0);
+        store_part(v: F32x8, p: *mut f32, n: usize) -> () = _mm256_maskstore_ps(p, below(n), v.0);
+    }
+}
+
+impl Simd for Avx512 {
+    type V = F32x16;
+    const LANES: usize = 16;
+
+    intrinsics! { splat(self: Self, x: f32) -> F32x16 = F32x16(_mm512_set1_ps(x)); }
+    memory! {
+        load(p: *const f32) -> F32x16 = F32x16(_mm512_loadu_ps(p));
+        load_part(p: *const f32, n: usize) -> F32x16 = F32x16(_mm512_maskz_loadu_ps(below16(n), p));
+        store(v: F32x16, p: *mut f32) -> () = _mm512_storeu_ps(p, v.0);
+        store_part(v: F32x16, p: *mut f32, n: usize) -> () = _mm512_mask_storeu_ps(p, below16(n), v.0);
+    }
+}
+
+operator!(F32x8: Add add _mm256_add_ps, Sub sub _mm256_sub_ps, Mul mul _mm256_mul_ps, Div div _mm256_div_ps);
+operator!(F32x16: Add add _mm512_add_ps, Sub sub _mm512_sub_ps, Mul mul _mm512_mul_ps, Div div _mm512_div_ps);
+
+impl Neg for F32x8 {
+    type Output = F32x8;
+    intrinsics! { neg(self: Self) -> F32x8 = F32x8(_mm256_xor_ps(self.0, _mm256_set1_ps(-0.0))); }
+}
+
+impl Neg for F32x16 {
+    type Output = F32x16;
+    intrinsics! { neg(self: Self) -> F32x16 = F32x16(_mm512_xor_ps(self.0, _mm512_set1_ps(-0.0))); }
+}
+
+/// The sign bit of every lane.
+const SIGN: i32 = i32::MIN;
+/// The bits behind the binary point.
+const FRACTION: i32 = 0x007f_ffff;
+/// The bits of 1.0.
+const ONE: i32 = 0x3f80_0000;
+
+impl Lanes for F32x8 {
+    type Mask = __m256;
+
+    intrinsics! {
+        mul_add(self: Self, a: Self, b: Self) -> Self = F32x8(_mm256_fmadd_ps(self.0, a.0, b.0));
+        neg_mul_add(self: Self, a: Self, b: Self) -> Self = F32x8(_mm256_fnmadd_ps(self.0, a.0, b.0));
+        min(self: Self, b: Self) -> Self = F32x8(_mm256_min_ps(self.0, b.0));
+        max(self: Self, b: Self) -> Self = F32x8(_mm256_max_ps(self.0, b.0));
+        abs(self: Self) -> Self = F32x8(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0));
+        sqrt(self: Self) -> Self = F32x8(_mm256_sqrt_ps(self.0));
+        round(self: Self) -> Self =
+            F32x8(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
+        gt(self: Self, b: Self) -> __m256 = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, b.0);
+        ge(self: Self, b: Self) -> __m256 = _mm256_cmp_ps::<_CMP_GE_OQ>(self.0, b.0);
+        select(mask: __m256, yes: Self, no: Self) -> Self = F32x8(_mm256_blendv_ps(no.0, yes.0, mask));
+        copysign(self: Self, sign: Self) -> Self = {
+            let bit = _mm256_castsi256_ps(_mm256_set1_epi32(SIGN));
+            F32x8(_mm256_or_ps(_mm256_andnot_ps(bit, self.0), _mm256_and_ps(bit, sign.0)))
+        };
+        power_of_two(self: Self) -> Self = {
+            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
+            F32x8(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
+        };
+        exponent(self: Self) -> Self = {
+            let biased = _mm256_srli_epi32::<23>(_mm256_castps_si256(self.0));
+            F32x8(_mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127))))
+        };
+        mantissa(self: Self) -> Self = {
+            let fraction = _mm256_and_si256(_mm256_castps_si256(self.0), _mm256_set1_epi32(FRACTION));
+            F32x8(_mm256_castsi256_ps(_mm256_or_si256(fraction, _mm256_set1_epi32(ONE))))
+        };
+        sum(self: Self) -> f32 = {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        };
+        largest(self: Self) -> f32 = {
+            let four = _mm_max_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        };
+    }
+}
+
+impl F32x16 {
+    intrinsics! {
+        halves(self: Self) -> (F32x8, F32x8) = {
+            let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self.0));
+            (F32x8(_mm512_castps512_ps256(self.0)), F32x8(_mm256_castpd_ps(high)))
+        };
+    }
+}
+
+impl Lanes for F32x16 {
+    type Mask = __mmask16;
+
+    intrinsics! {
+        mul_add(self: Self, a: Self, b: Self) -> Self = F32x16(_mm512_fmadd_ps(self.0, a.0, b.0));
+        neg_mul_add(self: Self, a: Self, b: Self) -> Self = F32x16(_mm512_fnmadd_ps(self.0, a.0, b.0));
+        min(self: Self, b: Self) -> Self = F32x16(_mm512_min_ps(self.0, b.0));
+        max(self: Self, b: Self) -> Self = F32x16(_mm512_max_ps(self.0, b.0));
+        abs(self: Self) -> Self = F32x16(_mm512_abs_ps(self.0));
+        sqrt(self: Self) -> Self = F32x16(_mm512_sqrt_ps(self.0));
+        round(self: Self) -> Self =
+            F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0));
+        gt(self: Self, b: Self) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, b.0);
+        ge(self: Self, b: Self) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, b.0);
+        select(mask: __mmask16, yes: Self, no: Self) -> Self = F32x16(_mm512_mask_blend_ps(mask, no.0, yes.0));
+        copysign(self: Self, sign: Self) -> Self = {
+            let bit = _mm512_castsi512_ps(_mm512_set1_epi32(SIGN));
+            F32x16(_mm512_or_ps(_mm512_andnot_ps(bit, self.0), _mm512_and_ps(bit, sign.0)))
+        };
+        power_of_two(self: Self) -> Self = {
+            let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            F32x16(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased)))
+        };
+        exponent(self: Self) -> Self = {
+            let biased = _mm512_srli_epi32::<23>(_mm512_castps_si512(self.0));
+            F32x16(_mm512_cvtepi32_ps(_mm512_sub_epi32(biased, _mm512_set1_epi32(127))))
+        };
+        mantissa(self: Self) -> Self = {
+            let fraction = _mm512_and_si512(_mm512_castps_si512(self.0), _mm512_set1_epi32(FRACTION));
+            F32x16(_mm512_castsi512_ps(_mm512_or_si512(fraction, _mm512_set1_epi32(ONE))))
+        };
+        sum(self: Self) -> f32 = {
+            let (low, high) = self.halves();
+            (low + high).sum()
+        };
+        largest(self: Self) -> f32 = {
+            let (low, high) = self.halves();
+            low.max(high).largest()
+        };
+    }
+}
