@@ -260,8 +260,8 @@ pub trait Backend: Send + Sync + 'static {
     /// The transpose of im2col: dx[n, i] = Σ of all dcols[n·p, tap] that were copied from there.
     fn col2im(&self, w: &Window, dcols: View, dx: ViewMut) -> Result<()>;
 
-    /// How many numbers of scratch the three convolution ops want for a batch of `n`.
-    fn conv_scratch(&self, w: &Window, n: usize) -> usize {
+    /// How many numbers of scratch the three convolution ops want for `filters` filters and a batch of `n`.
+    fn conv_scratch(&self, w: &Window, _filters: usize, n: usize) -> usize {
         n * w.positions() * w.taps()
     }
 

@@ -19,7 +19,7 @@ pub(super) fn col2im(_cpu: &Cpu, _w: &Window, _dcols: View, _dx: ViewMut) -> Res
     todo!("col2im")
 }
 
-pub(super) fn conv_scratch(_cpu: &Cpu, _w: &Window, _n: usize) -> usize {
+pub(super) fn conv_scratch(_w: &Window, _filters: usize, _n: usize) -> usize {
     todo!("conv_scratch")
 }
 

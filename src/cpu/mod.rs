@@ -153,8 +153,8 @@ impl Backend for Cpu {
         conv::col2im(self, w, dcols, dx)
     }
 
-    fn conv_scratch(&self, w: &Window, n: usize) -> usize {
-        conv::conv_scratch(self, w, n)
+    fn conv_scratch(&self, w: &Window, filters: usize, n: usize) -> usize {
+        conv::conv_scratch(w, filters, n)
     }
 
     fn conv(
