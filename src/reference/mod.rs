@@ -1,17 +1,55 @@
-//! Textbook loops in f64.
-#![allow(unused)]
+//! The op table in textbook loops, f64, one thread: the oracle that every other device is measured against.
+//!
+//! Each op is written as close to its equation in [`backend`](crate::backend) as it will go, so that it can be
+//! checked by reading. Fused ops keep their default bodies: here the definition is the implementation.
+//!
+//! | file | ops |
+//! |---|---|
+//! | elementwise | load_rows, fill, copy, scale, add_scaled, interpolate, multiply, clamp, swap_axes, copy_columns, add_bias, sum_rows, dropout |
+//! | gemm | gemm |
+//! | activation | activate, activation_backward |
+//! | conv | im2col, col2im, max_pool, average_pool and their backwards |
+//! | normalize | moments, normalize, normalize_backward |
+//! | recurrent | lstm_step, gru_step and their backwards |
+//! | loss | loss, loss_backward |
+//! | score | score, count_classes, count_pairs, accumulate, accumulate_squares |
+//! | update | update, limit_norm |
+//! | erf | the error function, for gelu |
+#![allow(clippy::needless_range_loop)] // indices, as in the equations
+
+mod activation;
+mod conv;
+mod elementwise;
+pub(crate) mod erf;
+mod gemm;
+mod loss;
+mod normalize;
+mod recurrent;
+mod score;
+mod update;
+
 use crate::activations::Activation;
 use crate::backend::*;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::metrics::Score;
 use crate::optimizers::Update;
 use crate::rng::Noise;
 use crate::shape::Shape;
-use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
+use crate::tensor::{Indices, Tensor, View, ViewMut};
 use crate::window::Window;
 
+/// The reference device.
 pub(crate) struct Reference;
+
+/// Fails, naming the shapes, unless they `fit`.
+fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Result<()> {
+    if fit {
+        return Ok(());
+    }
+    let named: Vec<String> = shapes.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
+    Err(Error::op(op, format!("these do not fit each other: {}", named.join(", "))))
+}
 
 impl Backend for Reference {
     fn name(&self) -> &str {
@@ -31,95 +69,95 @@ impl Backend for Reference {
     }
 
     fn load_rows(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-        todo!("load_rows")
+        elementwise::load_rows(rows, order, y)
     }
 
     fn fill(&self, value: f64, y: ViewMut) -> Result<()> {
-        todo!("fill")
+        elementwise::fill(value, y)
     }
 
     fn copy(&self, x: View, y: ViewMut) -> Result<()> {
-        todo!("copy")
+        elementwise::copy(x, y)
     }
 
     fn scale(&self, a: f64, y: ViewMut) -> Result<()> {
-        todo!("scale")
+        elementwise::scale(a, y)
     }
 
     fn add_scaled(&self, a: f64, x: View, y: ViewMut) -> Result<()> {
-        todo!("add_scaled")
+        elementwise::add_scaled(a, x, y)
     }
 
     fn interpolate(&self, a: f64, x: View, y: ViewMut) -> Result<()> {
-        todo!("interpolate")
+        elementwise::interpolate(a, x, y)
     }
 
     fn multiply(&self, x: View, y: ViewMut) -> Result<()> {
-        todo!("multiply")
+        elementwise::multiply(x, y)
     }
 
     fn clamp(&self, low: f64, high: f64, y: ViewMut) -> Result<()> {
-        todo!("clamp")
+        elementwise::clamp(low, high, y)
     }
 
     fn swap_axes(&self, x: View, y: ViewMut) -> Result<()> {
-        todo!("swap_axes")
+        elementwise::swap_axes(x, y)
     }
 
     fn copy_columns(&self, x: View, from: usize, y: ViewMut, to: usize, width: usize) -> Result<()> {
-        todo!("copy_columns")
+        elementwise::copy_columns(x, from, y, to, width)
     }
 
     fn gemm(&self, g: Gemm, a: View, b: View, c: ViewMut) -> Result<()> {
-        todo!("gemm")
+        gemm::gemm(g, a, b, c)
     }
 
     fn add_bias(&self, b: View, y: ViewMut) -> Result<()> {
-        todo!("add_bias")
+        elementwise::add_bias(b, y)
     }
 
     fn sum_rows(&self, x: View, y: ViewMut) -> Result<()> {
-        todo!("sum_rows")
+        elementwise::sum_rows(x, y)
     }
 
     fn activate(&self, f: Activation, y: ViewMut) -> Result<()> {
-        todo!("activate")
+        activation::activate(f, y)
     }
 
     fn activation_backward(&self, f: Activation, x: Option<View>, y: View, dy: ViewMut) -> Result<()> {
-        todo!("activation_backward")
+        activation::activation_backward(f, x, y, dy)
     }
 
     fn im2col(&self, w: &Window, x: View, cols: ViewMut) -> Result<()> {
-        todo!("im2col")
+        conv::im2col(w, x, cols)
     }
 
     fn col2im(&self, w: &Window, dcols: View, dx: ViewMut) -> Result<()> {
-        todo!("col2im")
+        conv::col2im(w, dcols, dx)
     }
 
     fn max_pool(&self, w: &Window, x: View, y: ViewMut) -> Result<()> {
-        todo!("max_pool")
+        conv::max_pool(w, x, y)
     }
 
     fn max_pool_backward(&self, w: &Window, x: View, y: View, dy: View, dx: ViewMut) -> Result<()> {
-        todo!("max_pool_backward")
+        conv::max_pool_backward(w, x, y, dy, dx)
     }
 
     fn average_pool(&self, w: &Window, x: View, y: ViewMut) -> Result<()> {
-        todo!("average_pool")
+        conv::average_pool(w, x, y)
     }
 
     fn average_pool_backward(&self, w: &Window, dy: View, dx: ViewMut) -> Result<()> {
-        todo!("average_pool_backward")
+        conv::average_pool_backward(w, dy, dx)
     }
 
     fn moments(&self, x: View, mean: ViewMut, variance: ViewMut) -> Result<()> {
-        todo!("moments")
+        normalize::moments(x, mean, variance)
     }
 
     fn normalize(&self, a: &Affine, x: View, y: ViewMut) -> Result<()> {
-        todo!("normalize")
+        normalize::normalize(a, x, y)
     }
 
     fn normalize_backward(
@@ -131,7 +169,7 @@ impl Backend for Reference {
         dbeta: ViewMut,
         dx: Option<ViewMut>,
     ) -> Result<()> {
-        todo!("normalize_backward")
+        normalize::normalize_backward(a, x, dy, dgamma, dbeta, dx)
     }
 
     fn lstm_step(
@@ -142,7 +180,7 @@ impl Backend for Reference {
         c: ViewMut,
         h: ViewMut,
     ) -> Result<()> {
-        todo!("lstm_step")
+        recurrent::lstm_step(acts, gates, c_prev, c, h)
     }
 
     fn lstm_step_backward(
@@ -154,7 +192,7 @@ impl Backend for Reference {
         dh: View,
         dc: ViewMut,
     ) -> Result<()> {
-        todo!("lstm_step_backward")
+        recurrent::lstm_step_backward(acts, gates, c_prev, c, dh, dc)
     }
 
     fn gru_step(
@@ -165,7 +203,7 @@ impl Backend for Reference {
         h_prev: Option<View>,
         h: ViewMut,
     ) -> Result<()> {
-        todo!("gru_step")
+        recurrent::gru_step(acts, gates, recurrent, h_prev, h)
     }
 
     fn gru_step_backward(
@@ -176,23 +214,23 @@ impl Backend for Reference {
         h_prev: Option<View>,
         dh: ViewMut,
     ) -> Result<()> {
-        todo!("gru_step_backward")
+        recurrent::gru_step_backward(acts, gates, recurrent, h_prev, dh)
     }
 
     fn dropout(&self, rate: f64, noise: Noise, x: View, y: ViewMut) -> Result<()> {
-        todo!("dropout")
+        elementwise::dropout(rate, noise, x, y)
     }
 
     fn loss(&self, loss: Loss, prediction: View, target: Target, rows: ViewMut) -> Result<()> {
-        todo!("loss")
+        loss::loss(loss, prediction, target, rows)
     }
 
     fn loss_backward(&self, term: &LossTerm, prediction: View, d: ViewMut) -> Result<()> {
-        todo!("loss_backward")
+        loss::loss_backward(term, prediction, d)
     }
 
     fn score(&self, score: Score, prediction: View, target: Target, rows: ViewMut) -> Result<()> {
-        todo!("score")
+        score::score(score, prediction, target, rows)
     }
 
     fn count_classes(
@@ -202,26 +240,26 @@ impl Backend for Reference {
         target: Target,
         counts: ViewMut,
     ) -> Result<()> {
-        todo!("count_classes")
+        score::count_classes(threshold, prediction, target, counts)
     }
 
     fn count_pairs(&self, prediction: View, target: Target, counts: ViewMut) -> Result<()> {
-        todo!("count_pairs")
+        score::count_pairs(prediction, target, counts)
     }
 
     fn accumulate(&self, x: View, weights: Option<View>, acc: ViewMut) -> Result<()> {
-        todo!("accumulate")
+        score::accumulate(x, weights, acc)
     }
 
     fn update(&self, rule: &Update, value: ViewMut, grad: View, slots: &mut [Tensor]) -> Result<()> {
-        todo!("update")
+        update::update(rule, value, grad, slots)
     }
 
     fn accumulate_squares(&self, x: View, acc: ViewMut) -> Result<()> {
-        todo!("accumulate_squares")
+        score::accumulate_squares(x, acc)
     }
 
     fn limit_norm(&self, limit: f64, acc: View, y: ViewMut) -> Result<()> {
-        todo!("limit_norm")
+        update::limit_norm(limit, acc, y)
     }
 }
