@@ -4,9 +4,27 @@
 //! it is the outermost dimension. A layer is its configuration and, once built, its [`Param`]s and those caches that
 //! its input and output cannot give back.
 
+mod activation;
+mod batch_normalization;
+mod conv;
 mod dense;
+mod dropout;
+mod flatten;
+mod input;
+mod pooling;
+mod reshape;
+mod spatial;
 
+pub use activation::ActivationLayer;
+pub use batch_normalization::BatchNormalization;
+pub use conv::{Conv, Conv1D, Conv2D, Conv3D};
 pub use dense::Dense;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use input::Input;
+pub use pooling::*;
+pub use reshape::Reshape;
+pub use spatial::Extents;
 
 use crate::activations::Activation;
 use crate::device::Device;
@@ -15,6 +33,7 @@ use crate::initializers::Initializer;
 use crate::rng::{Noise, Rng};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, View, ViewMut};
+use std::fmt::Display;
 
 /// A layer of a [`Sequential`](crate::Sequential) model. A user's own layer implements this and nothing else; see
 /// `examples/custom_layer.rs`.
@@ -159,6 +178,11 @@ impl Build<'_> {
             expected: expected.into(),
             hint: hint.into(),
         }
+    }
+
+    /// The error of a layer whose configuration makes no sense, alone or with this input.
+    pub fn config_error(&self, layer: &dyn Layer, problem: impl Display, hint: impl Into<String>) -> Error {
+        Error::invalid(format!("layer `{} ({})`: {problem}", self.name, layer.describe()), hint)
     }
 }
 

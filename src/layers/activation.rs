@@ -1,0 +1,86 @@
+//! Activation: a function of every number, as a layer of its own.
+//!
+//! ```text
+//! Forward   y = f(x)
+//! Backward  dx = dy ⊙ f′     the derivative, written in y where it can be
+//!
+//! Shapes    x, y [N, ...]    softmax works on the last dimension
+//! ```
+//!
+//! The functions and their derivatives are the table of [`activations`](crate::activations).
+
+use super::{Build, Cx, Layer};
+use crate::activations::Activation;
+use crate::error::Result;
+use crate::shape::Shape;
+use crate::tensor::{View, ViewMut};
+
+/// Keras's `Activation` layer: for a function that comes after something other than a product, such as
+/// [`BatchNormalization`](super::BatchNormalization).
+///
+/// ```
+/// use handgrad::{Activation, Sequential, layers::{ActivationLayer, BatchNormalization, Dense}};
+/// let mut model = Sequential::new()
+///     .with(Dense::new(64).use_bias(false))
+///     .with(BatchNormalization::new())
+///     .with(ActivationLayer::new(Activation::Relu));
+/// model.build([784])?;
+/// assert_eq!(model.output_shape(), Some([64].into()));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct ActivationLayer {
+    activation: Activation,
+    skip: bool,
+}
+
+impl ActivationLayer {
+    /// Applies `activation`.
+    pub fn new(activation: Activation) -> ActivationLayer {
+        ActivationLayer { activation, skip: false }
+    }
+
+    /// The activation that is applied here: none when the loss has it.
+    fn applied(&self) -> Activation {
+        if self.skip { Activation::Linear } else { self.activation }
+    }
+}
+
+impl Layer for ActivationLayer {
+    fn kind(&self) -> &'static str {
+        "Activation"
+    }
+
+    fn describe(&self) -> String {
+        format!("Activation {}", self.activation)
+    }
+
+    fn build(&mut self, _cx: &mut Build, input: Shape) -> Result<Shape> {
+        Ok(input)
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, mut y: ViewMut) -> Result<()> {
+        cx.device.copy(x, y.reborrow())?;
+        cx.device.activate(self.applied(), y) //                                    y = f(x)        [N, ...]
+    }
+
+    fn backward(
+        &mut self,
+        cx: &mut Cx,
+        x: View,
+        y: View,
+        mut dy: ViewMut,
+        dx: Option<ViewMut>,
+    ) -> Result<()> {
+        let Some(dx) = dx else { return Ok(()) };
+        cx.device.activation_backward(self.applied(), Some(x), y, dy.reborrow())?; // dy ⊙ f′       [N, ...]
+        cx.device.copy(dy.as_view(), dx) //                                         dx = dy ⊙ f′    [N, ...]
+    }
+
+    fn output_activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn skip_activation(&mut self, skip: bool) {
+        self.skip = skip;
+    }
+}

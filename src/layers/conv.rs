@@ -1,0 +1,237 @@
+//! Conv: one small kernel looks at every place of an image, so what it learns here it knows everywhere.
+//!
+//! ```text
+//! Forward   z[n, o, :] = Σₖ x[n, o·s + k·d − p, :] K[k, :, :] + b     x is 0 outside the image
+//!           y = f(z)
+//! Backward  dz = dy ⊙ f′
+//!           dK = im2col(x)ᵀ dz          each tap gathers what it saw × error over all places
+//!           db = Σₙₒ dz                 a bias sees every place of every sample
+//!           dx = col2im(dz Kᵀ)          every window hands its blame back to where it looked
+//!
+//! Shapes    x [N, D, H, W, C]   K [kd, kh, kw, C, F]   b [F]   z, y [N, od, oh, ow, F]
+//!           without D in 2-D, without D and H in 1-D; o, k, s (stride), d (dilation), p (padding) have one number
+//!           for each axis
+//! ```
+//!
+//! im2col copies each window into a row, `[N·od·oh·ow, kd·kh·kw·C]`; then the sum over taps is the inner sum of a matrix
+//! product, z = im2col(x) K + b, and all of Dense's equations hold. A window and its padding are
+//! [`Window`](crate::window::Window)'s.
+//!
+//! Source: LeCun et al. 1998; Dumoulin, Visin 2016 (the arithmetic of padding and strides); Goodfellow et al. 2016, §9.
+
+use super::spatial::{Extents, image, window};
+use super::{Build, Cx, Layer, Param, Plan, not_built};
+use crate::activations::Activation;
+use crate::error::Result;
+use crate::initializers::Initializer;
+use crate::shape::Shape;
+use crate::tensor::{Tensor, View, ViewMut};
+use crate::window::{Padding, Window};
+
+/// A convolution over D axes of space; see the [module](self) for the equations.
+///
+/// ```
+/// use handgrad::{Activation, Padding, Sequential, layers::{Conv2D, Flatten, Dense}};
+/// let mut model = Sequential::new()
+///     .with(Conv2D::new(32, 3).activation(Activation::Relu))
+///     .with(Conv2D::new(64, [3, 3]).strides(2).padding(Padding::Same))
+///     .with(Flatten::new())
+///     .with(Dense::new(10));
+/// model.build([28, 28, 1])?;
+/// let (first, second, dense) = (320, 18_496, 13 * 13 * 64 * 10 + 10);
+/// assert_eq!(model.parameter_count()?, first + second + dense);
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct Conv<const D: usize> {
+    filters: usize,
+    kernel_size: Extents<D>,
+    strides: Extents<D>,
+    padding: Padding,
+    dilation_rate: Extents<D>,
+    activation: Activation,
+    use_bias: bool,
+    kernel_initializer: Initializer,
+    bias_initializer: Initializer,
+    skip_activation: bool,
+    state: Option<State>,
+}
+
+/// A convolution over sequences `[N, steps, channels]`.
+pub type Conv1D = Conv<1>;
+/// A convolution over images `[N, height, width, channels]`.
+pub type Conv2D = Conv<2>;
+/// A convolution over volumes `[N, depth, height, width, channels]`.
+pub type Conv3D = Conv<3>;
+
+/// What building makes.
+struct State {
+    kernel: Param,
+    bias: Option<Param>,
+    window: Window,
+    output: Shape,
+    /// z = im2col(x) K + b, kept only for activations whose derivative needs it.    [N, od, oh, ow, F]
+    z: Option<Tensor>,
+}
+
+impl<const D: usize> Conv<D> {
+    /// A layer of `filters` kernels of `kernel_size` (`3`, or `[3, 5]`): linear, with bias, stride 1, no padding,
+    /// no dilation, `glorot_uniform` kernel and zero bias.
+    pub fn new(filters: usize, kernel_size: impl Into<Extents<D>>) -> Conv<D> {
+        const { assert!(D >= 1 && D <= 3, "a convolution has 1 to 3 axes of space") };
+        Conv {
+            filters,
+            kernel_size: kernel_size.into(),
+            strides: 1.into(),
+            padding: Padding::Valid,
+            dilation_rate: 1.into(),
+            activation: Activation::Linear,
+            use_bias: true,
+            kernel_initializer: Initializer::GlorotUniform,
+            bias_initializer: Initializer::Zeros,
+            skip_activation: false,
+            state: None,
+        }
+    }
+
+    /// Steps between neighbouring windows; 1 by default.
+    pub fn strides(mut self, strides: impl Into<Extents<D>>) -> Conv<D> {
+        self.strides = strides.into();
+        self
+    }
+
+    /// What happens at the border; [`Padding::Valid`] by default.
+    pub fn padding(mut self, padding: Padding) -> Conv<D> {
+        self.padding = padding;
+        self
+    }
+
+    /// Steps between neighbouring taps of the kernel; 1 by default. More than 1 goes with stride 1 only, as in Keras.
+    pub fn dilation_rate(mut self, dilation_rate: impl Into<Extents<D>>) -> Conv<D> {
+        self.dilation_rate = dilation_rate.into();
+        self
+    }
+
+    /// The function applied to im2col(x) K + b.
+    pub fn activation(mut self, activation: Activation) -> Conv<D> {
+        self.activation = activation;
+        self
+    }
+
+    /// Whether there is a b; `true` by default.
+    pub fn use_bias(mut self, use_bias: bool) -> Conv<D> {
+        self.use_bias = use_bias;
+        self
+    }
+
+    /// How K starts; `glorot_uniform` by default.
+    pub fn kernel_initializer(mut self, initializer: Initializer) -> Conv<D> {
+        self.kernel_initializer = initializer;
+        self
+    }
+
+    /// How b starts; zeros by default.
+    pub fn bias_initializer(mut self, initializer: Initializer) -> Conv<D> {
+        self.bias_initializer = initializer;
+        self
+    }
+
+    /// The activation that is applied here: none when the loss has it.
+    fn applied(&self) -> Activation {
+        if self.skip_activation { Activation::Linear } else { self.activation }
+    }
+}
+
+impl<const D: usize> Layer for Conv<D> {
+    fn kind(&self) -> &'static str {
+        ["Conv1D", "Conv2D", "Conv3D"][D - 1]
+    }
+
+    fn describe(&self) -> String {
+        format!("{} {}, {}", self.kind(), self.filters, self.kernel_size)
+    }
+
+    fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
+        let (kernel, strides, dilation) = (self.kernel_size, self.strides, self.dilation_rate);
+        if self.filters == 0 {
+            return Err(cx.config_error(self, "no filters", "give the layer at least one filter"));
+        }
+        if strides.0.iter().any(|&s| s > 1) && dilation.0.iter().any(|&d| d > 1) {
+            let problem = format!("strides {strides} and dilation {dilation} cannot both be more than 1");
+            return Err(cx.config_error(self, problem, "leave one of them at 1"));
+        }
+        let window = window(cx, self, input, kernel, strides, dilation, self.padding)?;
+        let mut dims = kernel.0.to_vec();
+        dims.extend([window.channels, self.filters]);
+        let kernel = cx.param("kernel", Shape::new(&dims)?, self.kernel_initializer)?;
+        let bias = match self.use_bias {
+            true => Some(cx.param("bias", [self.filters], self.bias_initializer)?),
+            false => None,
+        };
+        let output = image::<D>(window.output, self.filters)?;
+        self.state = Some(State { kernel, bias, window, output, z: None });
+        Ok(output)
+    }
+
+    fn plan(&mut self, plan: &mut Plan) -> Result<()> {
+        if let Some(s) = &mut self.state {
+            plan.scratch(plan.device.conv_scratch(&s.window, self.filters, plan.max_batch));
+            if self.activation.needs_input() {
+                s.z = Some(plan.cache(s.output)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, mut y: ViewMut) -> Result<()> {
+        let (dev, f, scratch) = (cx.device, self.applied(), cx.scratch.reborrow());
+        let s = self.state.as_mut().ok_or_else(|| not_built("Conv"))?;
+        let (w, k, b) = (&s.window, s.kernel.view(), s.bias.as_ref().map(Param::view));
+        match &mut s.z {
+            Some(z) => {
+                let mut z = z.prefix_mut(y.shape())?;
+                dev.conv(w, Activation::Linear, x, k, b, scratch, z.reborrow())?; // z = im2col(x) K + b  [N, o, F]
+                dev.copy(z.as_view(), y.reborrow())?;
+                dev.activate(f, y) //                                        y = f(z)               [N, o, F]
+            }
+            None => dev.conv(w, f, x, k, b, scratch, y), //                  y = f(im2col(x) K + b) [N, o, F]
+        }
+    }
+
+    fn backward(
+        &mut self,
+        cx: &mut Cx,
+        x: View,
+        y: View,
+        mut dy: ViewMut,
+        dx: Option<ViewMut>,
+    ) -> Result<()> {
+        let (dev, f, mut scratch) = (cx.device, self.applied(), cx.scratch.reborrow());
+        let s = self.state.as_mut().ok_or_else(|| not_built("Conv"))?;
+        let (w, z) = (&s.window, s.z.as_ref().map(|z| z.prefix(y.shape())).transpose()?);
+        dev.activation_backward(f, z, y, dy.reborrow())?; //                 dz = dy ⊙ f′           [N, o, F]
+        let dz = dy.as_view();
+        dev.conv_backward_kernel(w, x, dz, scratch.reborrow(), s.kernel.grad_mut())?; // dK = im2col(x)ᵀ dz  [k, C, F]
+        if let Some(b) = &mut s.bias {
+            dev.sum_rows(dz, b.grad_mut())?; //                              db = Σₙₒ dz            [F]
+        }
+        match dx {
+            Some(dx) => dev.conv_backward_input(w, dz, s.kernel.view(), scratch, dx), // dx = col2im(dz Kᵀ)  [N, i, C]
+            None => Ok(()),
+        }
+    }
+
+    fn params(&mut self, visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()> {
+        match &mut self.state {
+            Some(s) => [Some(&mut s.kernel), s.bias.as_mut()].into_iter().flatten().try_for_each(visit),
+            None => Ok(()),
+        }
+    }
+
+    fn output_activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn skip_activation(&mut self, skip: bool) {
+        self.skip_activation = skip;
+    }
+}

@@ -1,0 +1,250 @@
+//! Pooling: one number for each window of an image, its largest or its mean, channel by channel.
+//!
+//! ```text
+//! Max       forward   y[n, o, c] = max over the window of o
+//!           backward  dy goes to the one element that was the largest: the others did not matter
+//! Average   forward   y[n, o, c] = mean over the window of o, padding not counted
+//!           backward  dy is shared out evenly over the window
+//!
+//! Shapes    x [N, D, H, W, C]   y [N, od, oh, ow, C]   (without D in 2-D, without D and H in 1-D)
+//!           global: the window is the whole image       y [N, C]
+//! ```
+//!
+//! Of several equal maxima the first in row-major order gets the gradient. There is nothing to learn here.
+//!
+//! Source: LeCun et al. 1998; Goodfellow et al. 2016, §9.3; Lin, Chen, Yan 2013 (global average pooling).
+
+use super::spatial::{Extents, image, window};
+use super::{Build, Cx, Layer, not_built};
+use crate::device::Device;
+use crate::error::Result;
+use crate::shape::Shape;
+use crate::tensor::{View, ViewMut};
+use crate::window::{Padding, Window};
+use std::marker::PhantomData;
+
+/// How a window becomes one number: [`Max`] or [`Average`].
+pub trait Reduce: Send {
+    /// What summaries call a pooling layer over 1, 2 and 3 axes.
+    const KINDS: [&'static str; 3];
+    /// What they call it when its window is the whole image.
+    const GLOBAL_KINDS: [&'static str; 3];
+
+    /// y from x. x is [N, ..., C], y [N, od, oh, ow, C].
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn forward(dev: &Device, w: &Window, x: View, y: ViewMut) -> Result<()>;
+
+    /// dx from dy, and from what forward saw and made.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn backward(dev: &Device, w: &Window, x: View, y: View, dy: View, dx: ViewMut) -> Result<()>;
+}
+
+/// The largest number of a window.
+pub struct Max;
+
+impl Reduce for Max {
+    const KINDS: [&'static str; 3] = ["MaxPooling1D", "MaxPooling2D", "MaxPooling3D"];
+    const GLOBAL_KINDS: [&'static str; 3] =
+        ["GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"];
+
+    fn forward(dev: &Device, w: &Window, x: View, y: ViewMut) -> Result<()> {
+        dev.max_pool(w, x, y) //                    y = max x                              [N, o, C]
+    }
+
+    fn backward(dev: &Device, w: &Window, x: View, y: View, dy: View, dx: ViewMut) -> Result<()> {
+        dev.max_pool_backward(w, x, y, dy, dx) //   dx = dy where x was the largest, else 0 [N, i, C]
+    }
+}
+
+/// The mean of a window.
+pub struct Average;
+
+impl Reduce for Average {
+    const KINDS: [&'static str; 3] = ["AveragePooling1D", "AveragePooling2D", "AveragePooling3D"];
+    const GLOBAL_KINDS: [&'static str; 3] =
+        ["GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"];
+
+    fn forward(dev: &Device, w: &Window, x: View, y: ViewMut) -> Result<()> {
+        dev.average_pool(w, x, y) //                y = mean x                             [N, o, C]
+    }
+
+    fn backward(dev: &Device, w: &Window, _x: View, _y: View, dy: View, dx: ViewMut) -> Result<()> {
+        dev.average_pool_backward(w, dy, dx) //     dx = Σ dy / size of its window         [N, i, C]
+    }
+}
+
+/// Pooling over windows of D axes; see the [module](self) for the equations.
+///
+/// ```
+/// use handgrad::{Sequential, layers::{AveragePooling2D, MaxPooling2D}};
+/// let mut model = Sequential::new()
+///     .with(MaxPooling2D::new(2)) //                      [28, 28, 3] → [14, 14, 3]
+///     .with(AveragePooling2D::new([3, 2]).strides(1)); // [14, 14, 3] → [12, 13, 3]
+/// model.build([28, 28, 3])?;
+/// assert_eq!(model.output_shape(), Some([12, 13, 3].into()));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct Pooling<R, const D: usize> {
+    pool_size: Extents<D>,
+    strides: Option<Extents<D>>,
+    padding: Padding,
+    window: Option<Window>,
+    reduce: PhantomData<R>,
+}
+
+/// The largest number of each window.
+pub type MaxPooling<const D: usize> = Pooling<Max, D>;
+/// [`MaxPooling`] over sequences `[N, steps, channels]`.
+pub type MaxPooling1D = MaxPooling<1>;
+/// [`MaxPooling`] over images `[N, height, width, channels]`.
+pub type MaxPooling2D = MaxPooling<2>;
+/// [`MaxPooling`] over volumes `[N, depth, height, width, channels]`.
+pub type MaxPooling3D = MaxPooling<3>;
+/// The mean of each window.
+pub type AveragePooling<const D: usize> = Pooling<Average, D>;
+/// [`AveragePooling`] over sequences `[N, steps, channels]`.
+pub type AveragePooling1D = AveragePooling<1>;
+/// [`AveragePooling`] over images `[N, height, width, channels]`.
+pub type AveragePooling2D = AveragePooling<2>;
+/// [`AveragePooling`] over volumes `[N, depth, height, width, channels]`.
+pub type AveragePooling3D = AveragePooling<3>;
+
+impl<R: Reduce, const D: usize> Pooling<R, D> {
+    /// Pooling over windows of `pool_size` (`2`, or `[2, 3]`) side by side, without padding.
+    pub fn new(pool_size: impl Into<Extents<D>>) -> Pooling<R, D> {
+        const { assert!(D >= 1 && D <= 3, "pooling has 1 to 3 axes of space") };
+        let pool_size = pool_size.into();
+        Pooling { pool_size, strides: None, padding: Padding::Valid, window: None, reduce: PhantomData }
+    }
+
+    /// Steps between neighbouring windows; `pool_size` by default.
+    pub fn strides(mut self, strides: impl Into<Extents<D>>) -> Pooling<R, D> {
+        self.strides = Some(strides.into());
+        self
+    }
+
+    /// What happens at the border; [`Padding::Valid`] by default.
+    pub fn padding(mut self, padding: Padding) -> Pooling<R, D> {
+        self.padding = padding;
+        self
+    }
+}
+
+/// Windows of 2, as in Keras.
+impl<R: Reduce, const D: usize> Default for Pooling<R, D> {
+    fn default() -> Pooling<R, D> {
+        Pooling::new(2)
+    }
+}
+
+impl<R: Reduce, const D: usize> Layer for Pooling<R, D> {
+    fn kind(&self) -> &'static str {
+        R::KINDS[D - 1]
+    }
+
+    fn describe(&self) -> String {
+        format!("{} {}", self.kind(), self.pool_size)
+    }
+
+    fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
+        let strides = self.strides.unwrap_or(self.pool_size);
+        let window = window(cx, self, input, self.pool_size, strides, 1.into(), self.padding)?;
+        self.window = Some(window);
+        image::<D>(window.output, window.channels)
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, y: ViewMut) -> Result<()> {
+        let w = self.window.as_ref().ok_or_else(|| not_built(self.kind()))?;
+        R::forward(cx.device, w, x, y) //                   y = max or mean of each window         [N, o, C]
+    }
+
+    fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
+        let w = self.window.as_ref().ok_or_else(|| not_built(self.kind()))?;
+        match dx {
+            Some(dx) => R::backward(cx.device, w, x, y, dy.as_view(), dx), // dx from dy            [N, i, C]
+            None => Ok(()),
+        }
+    }
+}
+
+/// Pooling over the whole image: one number for each channel, `[N, C]`. See the [module](self) for the equations.
+///
+/// ```
+/// use handgrad::{Sequential, layers::GlobalAveragePooling2D};
+/// let mut model = Sequential::new().with(GlobalAveragePooling2D::new());
+/// model.build([7, 7, 64])?;
+/// assert_eq!(model.output_shape(), Some([64].into()));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct GlobalPooling<R, const D: usize> {
+    /// The window, and y's shape as an image of one place, `[1, ..., 1, C]`.
+    state: Option<(Window, Shape)>,
+    reduce: PhantomData<R>,
+}
+
+/// The largest number of each channel.
+pub type GlobalMaxPooling<const D: usize> = GlobalPooling<Max, D>;
+/// [`GlobalMaxPooling`] over sequences `[N, steps, channels]`.
+pub type GlobalMaxPooling1D = GlobalMaxPooling<1>;
+/// [`GlobalMaxPooling`] over images `[N, height, width, channels]`.
+pub type GlobalMaxPooling2D = GlobalMaxPooling<2>;
+/// [`GlobalMaxPooling`] over volumes `[N, depth, height, width, channels]`.
+pub type GlobalMaxPooling3D = GlobalMaxPooling<3>;
+/// The mean of each channel.
+pub type GlobalAveragePooling<const D: usize> = GlobalPooling<Average, D>;
+/// [`GlobalAveragePooling`] over sequences `[N, steps, channels]`.
+pub type GlobalAveragePooling1D = GlobalAveragePooling<1>;
+/// [`GlobalAveragePooling`] over images `[N, height, width, channels]`.
+pub type GlobalAveragePooling2D = GlobalAveragePooling<2>;
+/// [`GlobalAveragePooling`] over volumes `[N, depth, height, width, channels]`.
+pub type GlobalAveragePooling3D = GlobalAveragePooling<3>;
+
+impl<R: Reduce, const D: usize> GlobalPooling<R, D> {
+    /// Pooling over all there is.
+    pub fn new() -> GlobalPooling<R, D> {
+        const { assert!(D >= 1 && D <= 3, "pooling has 1 to 3 axes of space") };
+        GlobalPooling { state: None, reduce: PhantomData }
+    }
+}
+
+impl<R: Reduce, const D: usize> Default for GlobalPooling<R, D> {
+    fn default() -> GlobalPooling<R, D> {
+        GlobalPooling::new()
+    }
+}
+
+impl<R: Reduce, const D: usize> Layer for GlobalPooling<R, D> {
+    fn kind(&self) -> &'static str {
+        R::GLOBAL_KINDS[D - 1]
+    }
+
+    fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
+        // Of an input of another rank these extents mean nothing, but then the check in `window` fails.
+        let whole = Extents::<D>(std::array::from_fn(|axis| input.dims().get(axis).copied().unwrap_or(1)));
+        let window = window(cx, self, input, whole, whole, 1.into(), Padding::Valid)?;
+        self.state = Some((window, image::<D>(window.output, window.channels)?));
+        Ok(Shape::from([window.channels]))
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, y: ViewMut) -> Result<()> {
+        let (w, place) = self.state.as_ref().ok_or_else(|| not_built(self.kind()))?;
+        let y = y.reshape(place.batched(x.shape().rows()))?; //             [N, C] → [N, 1, ..., 1, C]
+        R::forward(cx.device, w, x, y) //                   y = max or mean of each channel        [N, C]
+    }
+
+    fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
+        let (w, place) = self.state.as_ref().ok_or_else(|| not_built(self.kind()))?;
+        let place = place.batched(x.shape().rows());
+        match dx {
+            Some(dx) => {
+                let (y, dy) = (y.reshape(place)?, dy.as_view().reshape(place)?);
+                R::backward(cx.device, w, x, y, dy, dx) //  dx from dy                             [N, i, C]
+            }
+            None => Ok(()),
+        }
+    }
+}
