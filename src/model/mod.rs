@@ -1,27 +1,391 @@
-//! Sequential.
-use crate::error::Result;
-use crate::layers::Layer;
-use crate::shape::Shape;
+//! Sequential: layers in a row, and how they learn.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the layers, their names, building, weights, the summary |
+//! | `workspace.rs` | the planned memory; forward and backward through all layers |
+//! | `compile.rs` | loss, optimizer, metrics, and the checks that they fit the model and the data |
+//! | `train.rs` | fit: epochs, batches, callbacks |
+//! | `evaluate.rs` | evaluate, predict |
 
-/// A stack of layers.
+mod compile;
+mod evaluate;
+mod history;
+mod summary;
+mod train;
+mod workspace;
+
+pub use compile::{Compile, MetricChoice};
+pub use history::{Epoch, History, Scores};
+pub use train::Fit;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::layers::{Build, Layer, Param, Parameters, not_built};
+use crate::rng::Rng;
+use crate::shape::{MAX_DIMS, Shape};
+use compile::Compiled;
+use workspace::Workspace;
+
+/// Layers in a row: each one's output is the next one's input.
+///
+/// ```
+/// use handgrad::{Activation, Sequential, data::Dataset, layers::Dense, model::{Compile, Fit}};
+///
+/// let xor = Dataset::from_rows(&[[0., 0.], [0., 1.], [1., 0.], [1., 1.]], &[[0.], [1.], [1.], [0.]])?;
+/// let mut model = Sequential::new()
+///     .with(Dense::new(32).activation(Activation::Relu))
+///     .with(Dense::new(1).activation(Activation::Sigmoid));
+/// model.compile(Compile::new("mse").optimizer("rmsprop").metric("accuracy"))?;
+/// let history = model.fit(&xor, Fit::new().epochs(500).verbose(0))?;
+/// assert_eq!(history.last("accuracy"), Some(1.0));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct Sequential {
+    name: String,
+    nodes: Nodes,
+    seed: u64,
+    device: Option<Device>,
+    input: Option<Shape>,
+    workspace: Option<Workspace>,
+    compiled: Option<Compiled>,
+    /// Training steps so far: they address dropout's noise, so that a second `fit` goes on where the first ended.
+    step: u32,
+    /// Epochs so far: they address the shuffling, for the same reason.
+    epoch: u64,
+}
+
+/// A layer with its name and, once built, the shape of its output.
+struct Node {
+    name: String,
+    layer: Box<dyn Layer>,
+    output: Shape,
+}
+
+/// The layers, as the owner of all parameters.
 #[derive(Default)]
-pub struct Sequential;
+struct Nodes(Vec<Node>);
+
+impl Parameters for Nodes {
+    fn each(&mut self, visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()> {
+        self.0.iter_mut().try_for_each(|node| node.layer.params(visit))
+    }
+}
+
+/// One weight of a model, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// `layer/parameter`, as in `dense_1/kernel`.
+    pub name: String,
+    /// The extents.
+    pub shape: Shape,
+    /// The numbers, row-major. An `f32` device's numbers pass through `f64` unchanged.
+    pub values: Vec<f64>,
+}
+
+/// A layer on its way into a model, with or without a name of its own.
+pub struct NamedLayer {
+    name: Option<String>,
+    layer: Box<dyn Layer>,
+}
+
+impl<L: Layer + 'static> From<L> for NamedLayer {
+    fn from(layer: L) -> NamedLayer {
+        NamedLayer { name: None, layer: Box::new(layer) }
+    }
+}
+
+impl From<Box<dyn Layer>> for NamedLayer {
+    fn from(layer: Box<dyn Layer>) -> NamedLayer {
+        NamedLayer { name: None, layer }
+    }
+}
+
+impl<L: Layer + 'static> From<(&str, L)> for NamedLayer {
+    fn from((name, layer): (&str, L)) -> NamedLayer {
+        NamedLayer { name: Some(name.to_string()), layer: Box::new(layer) }
+    }
+}
+
+impl Default for Sequential {
+    fn default() -> Sequential {
+        Sequential::new()
+    }
+}
 
 impl Sequential {
-    /// Empty.
+    /// A model without layers, named `sequential`, seed 0, on the best device there is.
     pub fn new() -> Sequential {
-        Sequential
+        Sequential {
+            name: "sequential".into(),
+            nodes: Nodes::default(),
+            seed: 0,
+            device: None,
+            input: None,
+            workspace: None,
+            compiled: None,
+            step: 0,
+            epoch: 0,
+        }
     }
-    /// With.
-    pub fn with(self, _l: impl Layer) -> Sequential {
+
+    /// Names the model, in any language.
+    pub fn name(mut self, name: impl Into<String>) -> Sequential {
+        self.name = name.into();
         self
     }
-    /// Build.
-    pub fn build(&mut self, _s: impl Into<Shape>) -> Result<()> {
+
+    /// Seeds everything random: initial weights, shuffling, dropout. One seed, one result.
+    pub fn seed(mut self, seed: u64) -> Sequential {
+        self.seed = seed;
+        self
+    }
+
+    /// Chooses who computes; before the model is built. [`Device::cpu`] if never said.
+    pub fn device(mut self, device: &Device) -> Sequential {
+        self.device = Some(device.clone());
+        self
+    }
+
+    /// Adds a layer at the end, and returns the model: for chains. See [`add`](Sequential::add).
+    pub fn with(mut self, layer: impl Into<NamedLayer>) -> Sequential {
+        self.add(layer);
+        self
+    }
+
+    /// Adds a layer at the end: `model.add(Dense::new(10))`, or with a name `model.add(("digits", Dense::new(10)))`.
+    ///
+    /// Without one it is named after its kind: `dense`, `dense_1`, ... A built model must be built again.
+    pub fn add(&mut self, layer: impl Into<NamedLayer>) {
+        let NamedLayer { name, layer } = layer.into();
+        let name = name.unwrap_or_else(|| self.automatic_name(layer.kind()));
+        self.nodes.0.push(Node { name, layer, output: Shape::SCALAR });
+        self.input = None;
+        self.workspace = None;
+        self.compiled = None;
+    }
+
+    fn automatic_name(&self, kind: &str) -> String {
+        let base = snake_case(kind);
+        let taken = |name: &str| self.nodes.0.iter().any(|n| n.name == name);
+        let numbered = (1..).map(|i| format!("{base}_{i}"));
+        std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(base)
+    }
+
+    /// Makes every layer's parameters for samples of shape `input` (without the batch).
+    ///
+    /// `fit` does this by itself from the data. Building again draws new initial weights, and the model must be
+    /// compiled again.
+    ///
+    /// # Errors
+    /// A layer that cannot work with what the layer before it gives; two layers of one name; no layer.
+    pub fn build(&mut self, input: impl Into<Shape>) -> Result<()> {
+        let input = input.into();
+        if input.rank() >= MAX_DIMS || input.len() == 0 {
+            return Err(Error::invalid(
+                format!("a model cannot be built for samples of shape {input}"),
+                format!("give 0 to {} extents of at least 1, without the batch", MAX_DIMS - 1),
+            ));
+        }
+        if self.nodes.0.is_empty() {
+            return Err(Error::invalid("the model has no layers", "add one with `add` or `with`"));
+        }
+        for (i, node) in self.nodes.0.iter().enumerate() {
+            if self.nodes.0[..i].iter().any(|other| other.name == node.name) {
+                return Err(Error::invalid(
+                    format!("two layers are named `{}`", node.name),
+                    "give each layer a name of its own",
+                ));
+            }
+        }
+        let device = match &self.device {
+            Some(device) => device.clone(),
+            None => Device::cpu()?,
+        };
+        if self.input.take().is_some() {
+            self.compiled = None;
+        }
+        let mut shape = input;
+        for (i, node) in self.nodes.0.iter_mut().enumerate() {
+            let mut rng = Rng::new(self.seed, i as u64);
+            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name };
+            shape = node.layer.build(&mut cx, shape)?;
+            node.output = shape;
+        }
+        self.device = Some(device);
+        self.input = Some(input);
+        self.workspace = None;
+        if let Some(mut compiled) = self.compiled.take() {
+            compiled.fit_to_model(&mut self.nodes)?;
+            self.compiled = Some(compiled);
+        }
         Ok(())
     }
-    /// Params.
+
+    /// Builds for samples of shape `input`, or checks that the model was built for them.
+    fn build_for(&mut self, input: Shape) -> Result<()> {
+        match self.input {
+            None => self.build(input),
+            Some(built) if built == input => Ok(()),
+            Some(built) => Err(Error::data(
+                format!(
+                    "the model is built for samples {}, the data has {}",
+                    built.per_sample(),
+                    input.per_sample()
+                ),
+                match built.len() == input.len() {
+                    true => format!("give the data that shape: `.reshape({built})`"),
+                    false => "build the model for the data's shape, or load the data in the model's".into(),
+                },
+            )),
+        }
+    }
+
+    /// The shape of one sample going in; `None` before building.
+    pub fn input_shape(&self) -> Option<Shape> {
+        self.input
+    }
+
+    /// The shape of one sample coming out; `None` before building.
+    pub fn output_shape(&self) -> Option<Shape> {
+        self.input.and_then(|_| self.nodes.0.last()).map(|node| node.output)
+    }
+
+    /// The names of the layers, in order.
+    pub fn layer_names(&self) -> Vec<&str> {
+        self.nodes.0.iter().map(|n| n.name.as_str()).collect()
+    }
+
+    fn check_built(&self) -> Result<()> {
+        match self.input {
+            Some(_) => Ok(()),
+            None => Err(not_built("model's first")),
+        }
+    }
+
+    /// How many numbers the model holds, those that are not trained included.
+    ///
+    /// # Errors
+    /// The model is not built.
     pub fn parameter_count(&mut self) -> Result<usize> {
-        Ok(7850)
+        self.check_built()?;
+        let mut count = 0;
+        self.nodes.each(&mut |p| {
+            count += p.value.shape().len();
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// A copy of all weights, layer by layer.
+    ///
+    /// # Errors
+    /// The model is not built.
+    pub fn get_weights(&mut self) -> Result<Vec<Weight>> {
+        self.check_built()?;
+        let mut weights = Vec::new();
+        for node in &mut self.nodes.0 {
+            let layer = &node.name;
+            node.layer.params(&mut |p| {
+                let name = format!("{layer}/{}", p.name);
+                weights.push(Weight { name, shape: p.value.shape(), values: p.view().to_vec_f64() });
+                Ok(())
+            })?;
+        }
+        Ok(weights)
+    }
+
+    /// Replaces all weights by copies of `weights`, in the order of [`get_weights`](Sequential::get_weights).
+    /// Names may differ; all shapes are checked before anything changes.
+    ///
+    /// # Errors
+    /// The model is not built; the first weight whose shape differs, or that is missing or left over.
+    pub fn set_weights(&mut self, weights: &[Weight]) -> Result<()> {
+        let own = self.get_weights()?;
+        let hint = || "load weights of a model with the same layers".to_string();
+        for (w, o) in weights.iter().zip(&own) {
+            if w.shape != o.shape {
+                let (name, is, given) = (&o.name, o.shape, w.shape);
+                let problem = format!("weight `{name}` is {is}, the given one (`{}`) is {given}", w.name);
+                return Err(Error::invalid(problem, hint()));
+            }
+            if w.values.len() != w.shape.len() {
+                let problem = format!("weight `{}` says {} but has {} numbers", w.name, w.shape, w.values.len());
+                return Err(Error::invalid(problem, hint()));
+            }
+        }
+        if weights.len() != own.len() {
+            let problem = format!("the model has {} weights, {} are given", own.len(), weights.len());
+            return Err(Error::invalid(problem, hint()));
+        }
+        let mut given = weights.iter();
+        self.nodes.each(&mut |p| match given.next() {
+            Some(w) => p.value.view_mut().write(&w.values),
+            None => Ok(()),
+        })
+    }
+}
+
+/// `MaxPooling2D` → `max_pooling2d`, `LSTM` → `lstm`, `SimpleRNN` → `simple_rnn`: an underscore before a capital
+/// that follows a small letter, or that starts a word after a capital.
+fn snake_case(kind: &str) -> String {
+    let chars: Vec<char> = kind.chars().collect();
+    let mut name = String::new();
+    for (i, &c) in chars.iter().enumerate() {
+        let before = i.checked_sub(1).map(|j| chars[j]);
+        let after = chars.get(i + 1);
+        let new_word = before.is_some_and(char::is_lowercase)
+            || (before.is_some_and(char::is_alphanumeric) && after.is_some_and(|a| a.is_lowercase()));
+        if c.is_uppercase() && new_word {
+            name.push('_');
+        }
+        name.extend(c.to_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Dense;
+
+    #[test]
+    fn automatic_names_are_keras_names() {
+        for (kind, name) in [
+            ("Dense", "dense"),
+            ("Conv2D", "conv2d"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("GlobalAveragePooling2D", "global_average_pooling2d"),
+            ("BatchNormalization", "batch_normalization"),
+            ("SimpleRNN", "simple_rnn"),
+            ("LSTM", "lstm"),
+            ("GRU", "gru"),
+        ] {
+            assert_eq!(snake_case(kind), name);
+        }
+        let model = Sequential::new().with(Dense::new(2)).with(("kopf", Dense::new(2))).with(Dense::new(1));
+        assert_eq!(model.layer_names(), ["dense", "kopf", "dense_1"]);
+    }
+
+    #[test]
+    fn weights_of_another_model_are_refused_whole() {
+        let mut a = Sequential::new().with(Dense::new(3)).with(Dense::new(1));
+        assert!(a.get_weights().is_err(), "not built");
+        a.build([2]).unwrap();
+        let mut b = Sequential::new().seed(1).with(Dense::new(3)).with(Dense::new(2));
+        b.build([2]).unwrap();
+        let (before, other) = (a.get_weights().unwrap(), b.get_weights().unwrap());
+        let e = a.set_weights(&other).unwrap_err();
+        assert_eq!(
+            e.to_string(),
+            "weight `dense_1/kernel` is [3, 1], the given one (`dense_1/kernel`) is [3, 2]"
+        );
+        assert_eq!(a.get_weights().unwrap(), before);
+        assert!(a.set_weights(&before[..3]).unwrap_err().to_string().contains("has 4 weights, 3 are given"));
+        let mut c = Sequential::new().seed(2).with(Dense::new(3)).with(Dense::new(1));
+        c.build([2]).unwrap();
+        assert_ne!(c.get_weights().unwrap(), before);
+        c.set_weights(&before).unwrap();
+        assert_eq!(c.get_weights().unwrap(), before);
     }
 }

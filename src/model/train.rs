@@ -1,0 +1,416 @@
+//! fit: epochs of shuffled batches, each one forward, loss, backward, update.
+
+use super::compile::{Compile, Compiled, check_targets};
+use super::workspace::{Step, Workspace};
+use super::{Epoch, History, Nodes, Scores, Sequential};
+use crate::backend::HostRows;
+use crate::callbacks::{Callback, Flow, Progress, Running};
+use crate::data::{Dataset, Targets};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::layers::not_built;
+use crate::losses::Loss;
+use crate::rng::Rng;
+use crate::shape::Shape;
+use std::ops::Range;
+use std::time::Instant;
+
+/// The first random stream that shuffles; those below it belong to layers.
+const SHUFFLE: u64 = 1 << 32;
+
+/// How to train: one epoch of batches of 32, shuffled, with a progress line, unless said otherwise.
+pub struct Fit<'a> {
+    epochs: usize,
+    batch_size: usize,
+    shuffle: bool,
+    verbose: u8,
+    validation: Validation<'a>,
+    class_weight: Vec<(u32, f64)>,
+    sample_weight: Option<&'a [f32]>,
+    callbacks: Vec<&'a mut dyn Callback>,
+}
+
+enum Validation<'a> {
+    None,
+    Data(&'a Dataset),
+    Split(f64),
+}
+
+impl Default for Fit<'_> {
+    fn default() -> Self {
+        Fit::new()
+    }
+}
+
+impl<'a> Fit<'a> {
+    /// With the defaults.
+    pub fn new() -> Fit<'a> {
+        Fit {
+            epochs: 1,
+            batch_size: 32,
+            shuffle: true,
+            verbose: 1,
+            validation: Validation::None,
+            class_weight: Vec::new(),
+            sample_weight: None,
+            callbacks: Vec::new(),
+        }
+    }
+
+    /// How many times to go through the data.
+    pub fn epochs(mut self, epochs: usize) -> Fit<'a> {
+        self.epochs = epochs;
+        self
+    }
+
+    /// How many samples share one update.
+    pub fn batch_size(mut self, batch_size: usize) -> Fit<'a> {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Whether each epoch goes through the data in an order of its own.
+    pub fn shuffle(mut self, shuffle: bool) -> Fit<'a> {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// 0: silent, 1: a progress line, 2: one line for each epoch.
+    pub fn verbose(mut self, verbose: u8) -> Fit<'a> {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Data to evaluate the model on after each epoch.
+    pub fn validation(mut self, data: &'a Dataset) -> Fit<'a> {
+        self.validation = Validation::Data(data);
+        self
+    }
+
+    /// Sets the last `share` of the samples aside, before any shuffling, to evaluate the model on after each epoch.
+    pub fn validation_split(mut self, share: f64) -> Fit<'a> {
+        self.validation = Validation::Split(share);
+        self
+    }
+
+    /// How much each class counts in the loss: pairs of class and weight; a class that is not named counts 1.
+    /// The class of a one-hot row is its largest entry, of a single value its rounding.
+    pub fn class_weight(mut self, weights: impl IntoIterator<Item = (u32, f64)>) -> Fit<'a> {
+        self.class_weight = weights.into_iter().collect();
+        self
+    }
+
+    /// How much each sample counts in the loss: one weight for each sample of the data.
+    pub fn sample_weight(mut self, weights: &'a [f32]) -> Fit<'a> {
+        self.sample_weight = Some(weights);
+        self
+    }
+
+    /// One more callback; read it again after `fit`.
+    pub fn callback(mut self, callback: &'a mut dyn Callback) -> Fit<'a> {
+        self.callbacks.push(callback);
+        self
+    }
+
+    fn check(&self, data: &Dataset) -> Result<()> {
+        let at_least_one = |what: &str| Error::invalid(format!("{what} is 0"), format!("give {what} 1 or more"));
+        if self.epochs == 0 {
+            return Err(at_least_one("epochs"));
+        }
+        if self.batch_size == 0 {
+            return Err(at_least_one("batch_size"));
+        }
+        if let Some(w) = self.sample_weight
+            && w.len() != data.len()
+        {
+            return Err(Error::data(
+                format!("{} sample weights for {} samples", w.len(), data.len()),
+                "give one weight for each sample",
+            ));
+        }
+        let class_weights = self.class_weight.iter().map(|&(_, w)| w);
+        let sample_weights = self.sample_weight.unwrap_or(&[]).iter().map(|&w| f64::from(w));
+        match class_weights.chain(sample_weights).find(|w| !(w.is_finite() && *w >= 0.0)) {
+            Some(w) => Err(Error::data(format!("a weight is {w}"), "weights are finite and at least 0")),
+            None => Ok(()),
+        }
+    }
+
+    /// Each sample's weight in the loss: its own times its class's; `None` when all count the same.
+    fn weights(&self, data: &Dataset) -> Option<Vec<f32>> {
+        if self.class_weight.is_empty() {
+            return self.sample_weight.map(<[f32]>::to_vec);
+        }
+        let of_class = |class: u32| {
+            let named = self.class_weight.iter().find(|(c, _)| *c == class);
+            named.map_or(1.0, |&(_, w)| w as f32)
+        };
+        let classes = (0..data.len()).map(|i| match data.y() {
+            Targets::Labels { sample, labels } => labels[i * sample.len()],
+            Targets::Values { sample, values } => class_of(&values[i * sample.len()..][..sample.len()]),
+        });
+        let own = |i: usize| self.sample_weight.map_or(1.0, |w| w[i]);
+        Some(classes.enumerate().map(|(i, class)| own(i) * of_class(class)).collect())
+    }
+
+    /// How many of `count` samples are for training; the others are for validation.
+    fn training_share(&self, count: usize) -> Result<usize> {
+        let Validation::Split(share) = self.validation else { return Ok(count) };
+        let training = (count as f64 * (1.0 - share)) as usize;
+        if !(share > 0.0 && share < 1.0) || training == 0 || training == count {
+            return Err(Error::invalid(
+                format!("a validation split of {share} leaves {training} of {count} samples for training"),
+                "give a share between 0 and 1 that leaves samples on both sides, as 0.2",
+            ));
+        }
+        Ok(training)
+    }
+}
+
+/// The class that a target row stands for.
+fn class_of(row: &[f32]) -> u32 {
+    match row {
+        [value] => value.round().max(0.0) as u32,
+        _ => (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32,
+    }
+}
+
+/// Batches of a dataset, in an order that may change from epoch to epoch.
+pub(super) struct Batches<'a> {
+    data: &'a Dataset,
+    order: Vec<u32>,
+    weights: Option<Vec<f32>>,
+    // What a batch's labels and weights pass through on their way to the device.
+    labels: Vec<u32>,
+    reals: Vec<f32>,
+}
+
+impl<'a> Batches<'a> {
+    pub(super) fn new(data: &'a Dataset, samples: Range<usize>, weights: Option<Vec<f32>>) -> Batches<'a> {
+        let order = samples.map(|i| i as u32).collect();
+        Batches { data, order, weights, labels: Vec::new(), reals: Vec::new() }
+    }
+
+    pub(super) fn weighted(&self) -> bool {
+        self.weights.is_some()
+    }
+
+    fn count(&self, batch_size: usize) -> usize {
+        self.order.len().div_ceil(batch_size)
+    }
+
+    /// Writes the samples `at ..` of the order into the workspace, at most `batch_size`, and says how many;
+    /// `None` at the end. Allocates nothing after the first batch.
+    pub(super) fn load(
+        &mut self,
+        device: &Device,
+        ws: &mut Workspace,
+        loss: Loss,
+        at: usize,
+        batch_size: usize,
+    ) -> Result<Option<usize>> {
+        let part = &self.order[at..self.order.len().min(at + batch_size)];
+        let n = part.len();
+        if n == 0 {
+            return Ok(None);
+        }
+        device.load_rows(self.data.x().rows(), part, ws.input(n)?)?;
+        let rows = ws.output_rows(n);
+        match self.data.y() {
+            Targets::Labels { sample, labels } => {
+                let width = sample.len();
+                let of = |&i: &u32| &labels[i as usize * width..][..width];
+                if loss.is_sparse() {
+                    self.labels.clear();
+                    self.labels.extend(part.iter().flat_map(of));
+                    ws.labels.write(&self.labels)?;
+                } else {
+                    self.reals.clear();
+                    self.reals.extend(part.iter().flat_map(of).map(|&l| l as f32));
+                    ws.values.prefix_mut(Shape::from([n * width]))?.write_f32(&self.reals)?;
+                }
+            }
+            Targets::Values { sample, values } => {
+                let into = ws.values.prefix_mut(Shape::from([n, sample.len()]))?;
+                device.load_rows(HostRows::F32(values), part, into)?;
+            }
+        }
+        if let Some(weights) = &self.weights {
+            let of = |&i: &u32| std::iter::repeat_n(weights[i as usize], rows / n);
+            self.reals.clear();
+            self.reals.extend(part.iter().flat_map(of));
+            ws.weights.prefix_mut(Shape::from([rows]))?.write_f32(&self.reals)?;
+        }
+        Ok(Some(n))
+    }
+}
+
+/// Adds a batch's losses and predictions, as the workspace holds them, to the running figures.
+pub(super) fn measure(device: &Device, ws: &Workspace, c: &mut Compiled, n: usize, weighted: bool) -> Result<()> {
+    let rows = Shape::from([ws.output_rows(n)]);
+    let weights = match weighted {
+        true => Some(ws.weights.prefix(rows)?),
+        false => None,
+    };
+    c.mean_loss.add(device, ws.rows.prefix(rows)?, weights)?;
+    for metric in &mut c.metrics {
+        metric.update(device, ws.prediction(n)?, ws.target(n, c.loss.is_sparse())?)?;
+    }
+    Ok(())
+}
+
+/// A model that is ready to run.
+pub(super) struct Parts<'a> {
+    pub(super) device: &'a Device,
+    pub(super) nodes: &'a mut Nodes,
+    pub(super) ws: &'a mut Workspace,
+    pub(super) c: &'a mut Compiled,
+    /// Training steps so far.
+    pub(super) step: &'a mut u32,
+}
+
+impl Sequential {
+    /// Says how the model is to learn, and folds a last softmax or sigmoid into its crossentropy.
+    ///
+    /// # Errors
+    /// A misspelt name; a last layer that cannot give what the loss wants.
+    pub fn compile(&mut self, compile: Compile) -> Result<()> {
+        let mut compiled = Compiled::new(compile)?;
+        if self.input.is_some() {
+            compiled.fit_to_model(&mut self.nodes)?;
+        }
+        self.compiled = Some(compiled);
+        self.workspace = None; // metrics and optimizer plan their own memory with it
+        Ok(())
+    }
+
+    /// Trains, and says how it went. Builds the model for the data if nobody has.
+    ///
+    /// # Errors
+    /// The model is not compiled, the data does not fit the model or the loss, an option is out of its range, a
+    /// callback's error. The weights are as the last finished step left them.
+    pub fn fit(&mut self, data: &Dataset, mut fit: Fit) -> Result<History> {
+        fit.check(data)?;
+        let training = fit.training_share(data.len())?;
+        self.prepare(data, fit.batch_size)?;
+        let mut batches = Batches::new(data, 0..training, fit.weights(data));
+        let mut validation = match fit.validation {
+            Validation::None => None,
+            Validation::Data(other) => {
+                self.prepare(other, fit.batch_size)?;
+                Some(Batches::new(other, 0..other.len(), None))
+            }
+            Validation::Split(_) => Some(Batches::new(data, training..data.len(), fit.weights(data))),
+        };
+        let mut progress = Progress::new(fit.verbose);
+        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
+        callbacks.extend(fit.callbacks.iter_mut().map(|c| &mut **c));
+        for callback in &mut callbacks {
+            callback.on_train_begin(self, fit.epochs)?;
+        }
+        let mut history = History::default();
+        for epoch in 0..fit.epochs {
+            let start = Instant::now();
+            if fit.shuffle {
+                batches.order.sort_unstable(); // the order depends on the epoch's number, not on the epochs before
+                Rng::new(self.seed, SHUFFLE + self.epoch).shuffle(&mut batches.order);
+            }
+            let scores = self.epoch(&mut batches, fit.batch_size, epoch, &mut callbacks)?;
+            let mut record = Epoch { seconds: start.elapsed().as_secs_f64(), scores };
+            if let Some(batches) = &mut validation {
+                let scores = self.evaluate_batches(batches, fit.batch_size)?;
+                let named = scores.0.into_iter().map(|(name, value)| (format!("val_{name}"), value));
+                record.scores.0.extend(named);
+            }
+            self.epoch += 1;
+            let mut flow = Flow::Continue;
+            for callback in &mut callbacks {
+                if callback.on_epoch_end(self, epoch, &record)? == Flow::Stop {
+                    flow = Flow::Stop;
+                }
+            }
+            history.epochs.push(record);
+            if flow == Flow::Stop {
+                break;
+            }
+        }
+        for callback in &mut callbacks {
+            callback.on_train_end(self)?;
+        }
+        Ok(history)
+    }
+
+    /// One pass through the batches.
+    fn epoch(
+        &mut self,
+        batches: &mut Batches,
+        batch_size: usize,
+        epoch: usize,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<Scores> {
+        let seed = self.seed;
+        let Parts { device, nodes, ws, c, step: number } = self.parts()?;
+        c.reset(device)?;
+        let (mut at, mut batch) = (0, 0);
+        while let Some(n) = batches.load(device, ws, c.loss, at, batch_size)? {
+            let step = Step { seed, number: *number, training: true };
+            ws.forward(nodes, n, step)?;
+            ws.backward(nodes, n, step, c.computed, c.folded, batches.weighted())?;
+            c.optimizer.step(device, nodes)?;
+            measure(device, ws, c, n, batches.weighted())?;
+            (at, batch, *number) = (at + n, batch + 1, number.wrapping_add(1));
+            let (batches, loss, metrics) = (batches.count(batch_size), &c.mean_loss, &c.metrics[..]);
+            for callback in callbacks.iter_mut() {
+                callback.on_batch_end(&Running { epoch, batch, batches, loss, metrics })?;
+            }
+        }
+        c.scores()
+    }
+
+    /// The model's parts, to be used side by side.
+    pub(super) fn parts(&mut self) -> Result<Parts<'_>> {
+        match (&self.device, &mut self.workspace, &mut self.compiled) {
+            (Some(device), Some(ws), Some(c)) => {
+                Ok(Parts { device, nodes: &mut self.nodes, ws, c, step: &mut self.step })
+            }
+            _ => Err(not_built("model's first")),
+        }
+    }
+
+    /// Everything that must hold before a batch of this data can run, checked once.
+    pub(super) fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<()> {
+        if batch_size == 0 {
+            return Err(Error::invalid("batch_size is 0", "give batch_size 1 or more"));
+        }
+        if u32::try_from(data.len()).is_err() {
+            return Err(Error::data("more than 2³² samples", "train on them in parts"));
+        }
+        self.build_for(data.sample_shape())?;
+        let (Some(output), Some(c)) = (self.output_shape(), &self.compiled) else {
+            return Err(Error::invalid(
+                "the model is not compiled",
+                "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
+            ));
+        };
+        check_targets(c.loss, output, data)?;
+        self.plan_for(batch_size.min(data.len()))
+    }
+
+    /// Lays out the memory for batches of `batch` samples, unless what is there will do.
+    pub(super) fn plan_for(&mut self, batch: usize) -> Result<()> {
+        if self.workspace.as_ref().is_some_and(|ws| ws.max_batch >= batch) {
+            return Ok(());
+        }
+        let (Some(device), Some(input)) = (&self.device, self.input) else {
+            return Err(not_built("model's first"));
+        };
+        self.workspace = None; // the old one's memory goes before the new one's comes
+        let ws = Workspace::new(device, &mut self.nodes, input, batch)?;
+        if let (Some(c), Some(node)) = (&mut self.compiled, self.nodes.0.last()) {
+            c.plan(device, node.output, batch)?;
+            c.optimizer.build(device, &mut self.nodes)?;
+        }
+        self.workspace = Some(ws);
+        Ok(())
+    }
+}

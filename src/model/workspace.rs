@@ -1,0 +1,209 @@
+//! The planned memory, and the walk through all layers.
+//!
+//! Everything that a training step needs is laid out once, for the largest batch: each layer's output, two gradient
+//! buffers that take turns, one block of scratch, the batch's targets and losses. Smaller batches use the first rows.
+//! After that a step allocates nothing.
+
+use super::Nodes;
+use crate::activations::Activation;
+use crate::backend::{LossTerm, Target};
+use crate::device::Device;
+use crate::error::Result;
+use crate::layers::{Cx, Plan};
+use crate::losses::Loss;
+use crate::rng::Noise;
+use crate::shape::Shape;
+use crate::tensor::{Indices, Tensor, View, ViewMut};
+
+/// Buffers for batches of up to `max_batch` samples.
+pub(super) struct Workspace {
+    device: Device,
+    pub(super) max_batch: usize,
+    /// `buffers[0]` is the model's input; the others are outputs of layers.
+    buffers: Vec<Tensor>,
+    /// Node i reads `buffers[slot[i]]` under the shape `shapes[i]` and writes `buffers[slot[i + 1]]` under
+    /// `shapes[i + 1]`. The two are the same buffer where a layer only reshapes.
+    slot: Vec<usize>,
+    shapes: Vec<Shape>,
+    /// The lowest layer with parameters: below it nobody wants a gradient.
+    lowest: usize,
+    /// The gradient by a layer's output, and by its input; they swap roles from layer to layer.
+    gradients: [Tensor; 2],
+    scratch: Tensor,
+    /// The output after the activation that the loss has folded in.
+    prediction: Tensor,
+    /// One loss for each row of the output.
+    pub(super) rows: Tensor,
+    /// One weight for each row of the output.
+    pub(super) weights: Tensor,
+    pub(super) values: Tensor,
+    pub(super) labels: Indices,
+}
+
+/// The step's number and seed, which address its noise.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) seed: u64,
+    pub(super) number: u32,
+    pub(super) training: bool,
+}
+
+impl Step {
+    fn noise(self, layer: usize) -> Noise {
+        Noise { seed: self.seed, layer: layer as u32, step: self.number }
+    }
+}
+
+impl Workspace {
+    pub(super) fn new(device: &Device, nodes: &mut Nodes, input: Shape, max_batch: usize) -> Result<Workspace> {
+        let mut plan = Plan { device, max_batch, scratch: 0 };
+        let mut buffers = vec![device.zeros(input.batched(max_batch))?];
+        let (mut slot, mut shapes) = (vec![0], vec![input]);
+        let (mut lowest, mut largest) = (None, input.len());
+        for (i, node) in nodes.0.iter_mut().enumerate() {
+            node.layer.plan(&mut plan)?;
+            if !node.layer.is_reshape() {
+                buffers.push(device.zeros(node.output.batched(max_batch))?);
+            }
+            slot.push(buffers.len() - 1);
+            shapes.push(node.output);
+            largest = largest.max(node.output.len());
+            node.layer.params(&mut |_| {
+                lowest.get_or_insert(i);
+                Ok(())
+            })?;
+        }
+        let output = shapes[shapes.len() - 1].batched(max_batch);
+        let rows = Shape::from([output.as_matrix().0]);
+        let gradient = || device.zeros(Shape::from([max_batch * largest]));
+        Ok(Workspace {
+            device: device.clone(),
+            max_batch,
+            buffers,
+            slot,
+            shapes,
+            lowest: lowest.unwrap_or(nodes.0.len()),
+            gradients: [gradient()?, gradient()?],
+            scratch: device.zeros(Shape::from([plan.scratch]))?,
+            prediction: device.zeros(output)?,
+            rows: device.zeros(rows)?,
+            weights: device.zeros(rows)?,
+            values: device.zeros(output)?,
+            labels: device.indices(rows)?,
+        })
+    }
+
+    /// Where a batch of `n` samples is to be written.
+    pub(super) fn input(&mut self, n: usize) -> Result<ViewMut<'_>> {
+        self.buffers[0].prefix_mut(self.shapes[0].batched(n))
+    }
+
+    fn output_shape(&self, n: usize) -> Shape {
+        self.shapes[self.shapes.len() - 1].batched(n)
+    }
+
+    /// How many rows the output of `n` samples has: n, or more where each sample has an output for each time step.
+    pub(super) fn output_rows(&self, n: usize) -> usize {
+        self.output_shape(n).as_matrix().0
+    }
+
+    /// All layers, first to last, on the first `n` samples of the input.
+    pub(super) fn forward(&mut self, nodes: &mut Nodes, n: usize, step: Step) -> Result<()> {
+        for (i, node) in nodes.0.iter_mut().enumerate() {
+            let (from, to) = (self.slot[i], self.slot[i + 1]);
+            if from == to {
+                continue; // the layer only reshapes: the next one reads the same buffer
+            }
+            let (below, above) = self.buffers.split_at_mut(to);
+            let x = below[from].prefix(self.shapes[i].batched(n))?;
+            let y = above[0].prefix_mut(self.shapes[i + 1].batched(n))?;
+            let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
+            let mut cx = Cx { device: &self.device, training: step.training, noise, scratch };
+            node.layer.forward(&mut cx, x, y)?;
+        }
+        Ok(())
+    }
+
+    /// What the last layer wrote: before the folded activation, if the loss has folded one.
+    fn last(&self, n: usize) -> Result<View<'_>> {
+        self.buffers[self.buffers.len() - 1].prefix(self.output_shape(n))
+    }
+
+    /// The model's output after [`finish`](Workspace::finish) or [`backward`](Workspace::backward).
+    pub(super) fn prediction(&self, n: usize) -> Result<View<'_>> {
+        self.prediction.prefix(self.output_shape(n))
+    }
+
+    /// The batch's targets, as `loss` wants them.
+    pub(super) fn target(&self, n: usize, sparse: bool) -> Result<Target<'_>> {
+        Ok(match sparse {
+            true => Target::Labels(self.labels.prefix(Shape::from([self.output_rows(n)]))?),
+            false => Target::Values(self.values.prefix(self.output_shape(n))?),
+        })
+    }
+
+    /// The prediction from the last layer's output: copies it and applies the folded activation.
+    pub(super) fn finish(&mut self, n: usize, folded: Activation) -> Result<()> {
+        let shape = self.output_shape(n);
+        let y = self.buffers[self.buffers.len() - 1].prefix(shape)?;
+        let mut prediction = self.prediction.prefix_mut(shape)?;
+        self.device.copy(y, prediction.reborrow())?;
+        self.device.activate(folded, prediction)
+    }
+
+    /// The losses of the batch's rows, into `rows`, without a gradient.
+    pub(super) fn loss(&mut self, n: usize, loss: Loss) -> Result<()> {
+        let rows = Shape::from([self.output_rows(n)]);
+        let last = self.buffers[self.buffers.len() - 1].prefix(self.output_shape(n))?;
+        let target = match loss.is_sparse() {
+            true => Target::Labels(self.labels.prefix(rows)?),
+            false => Target::Values(self.values.prefix(self.output_shape(n))?),
+        };
+        self.device.loss(loss, last, target, self.rows.prefix_mut(rows)?)
+    }
+
+    /// The prediction, the losses of the batch's rows, and every parameter's gradient of their weighted mean.
+    pub(super) fn backward(
+        &mut self,
+        nodes: &mut Nodes,
+        n: usize,
+        step: Step,
+        loss: Loss,
+        folded: Activation,
+        weighted: bool,
+    ) -> Result<()> {
+        let (shape, count) = (self.output_shape(n), self.output_rows(n));
+        let rows = Shape::from([count]);
+        let z = self.buffers[self.buffers.len() - 1].prefix(shape)?;
+        let target = match loss.is_sparse() {
+            true => Target::Labels(self.labels.prefix(rows)?),
+            false => Target::Values(self.values.prefix(shape)?),
+        };
+        let weights = match weighted {
+            true => Some(self.weights.prefix(rows)?),
+            false => None,
+        };
+        let term = LossTerm { loss, folded, target, weights, scale: 1.0 / count as f64 };
+        let (y, rows) = (self.prediction.prefix_mut(shape)?, self.rows.prefix_mut(rows)?);
+        self.device.loss_step(&term, z, y, rows, self.gradients[0].prefix_mut(shape)?)?;
+
+        let [mut above, mut below] = self.gradients.each_mut();
+        for (i, node) in nodes.0.iter_mut().enumerate().skip(self.lowest).rev() {
+            let (from, to) = (self.slot[i], self.slot[i + 1]);
+            if from == to {
+                continue; // the gradient by a reshaped tensor is the reshaped gradient
+            }
+            let (x_shape, y_shape) = (self.shapes[i].batched(n), self.shapes[i + 1].batched(n));
+            let (x, y) = (self.buffers[from].prefix(x_shape)?, self.buffers[to].prefix(y_shape)?);
+            let dx = match i > self.lowest {
+                true => Some(below.prefix_mut(x_shape)?),
+                false => None,
+            };
+            let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
+            let mut cx = Cx { device: &self.device, training: step.training, noise, scratch };
+            node.layer.backward(&mut cx, x, y, above.prefix_mut(y_shape)?, dx)?;
+            std::mem::swap(&mut above, &mut below);
+        }
+        Ok(())
+    }
+}
