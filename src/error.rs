@@ -145,3 +145,10 @@ impl Error {
         Error::UnknownName { what, name: name.to_string(), hint }
     }
 }
+
+/// What never fails has no error: lets values stand where names may be misspelt.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Error {
+        match never {}
+    }
+}

@@ -26,6 +26,7 @@
 
 pub mod activations;
 pub mod backend;
+pub mod callbacks;
 pub mod cpu;
 pub mod data;
 pub mod device;

@@ -8,7 +8,7 @@ pub use progress::Progress;
 
 use crate::error::Result;
 use crate::metrics::{Mean, Metric};
-use crate::model::{Epoch, Scores, Sequential};
+use crate::model::{self, Epoch, Scores, Sequential};
 
 /// Called by [`fit`](Sequential::fit) at the moments that its methods name. All have an empty default.
 ///
@@ -74,10 +74,6 @@ impl Running<'_> {
     /// # Errors
     /// Those of the device.
     pub fn scores(&self) -> Result<Scores> {
-        let mut scores = vec![("loss".to_string(), self.loss.result())];
-        for metric in self.metrics {
-            scores.push((metric.name().to_string(), metric.result()?));
-        }
-        Ok(Scores(scores))
+        model::scores(self.loss, self.metrics)
     }
 }

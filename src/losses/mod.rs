@@ -111,6 +111,14 @@ impl FromStr for Loss {
     }
 }
 
+impl TryFrom<&str> for Loss {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Loss> {
+        name.parse()
+    }
+}
+
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {

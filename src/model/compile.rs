@@ -1,11 +1,12 @@
 //! Loss, optimizer and metrics, and the checks that they fit the model and the data.
 
-use super::Nodes;
+use super::{Nodes, Scores};
 use crate::activations::Activation;
 use crate::data::{Dataset, Targets};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
-use crate::metrics::{self, Metric};
+use crate::metrics::{self, Mean, Metric};
 use crate::optimizers::{Optimizer, RmsProp};
 use crate::shape::Shape;
 
@@ -87,7 +88,25 @@ impl Compiled {
         let Compile { loss, optimizer, metrics } = compile;
         let (loss, optimizer) = (loss?, optimizer?);
         let folded = Activation::Linear;
-        Ok(Compiled { loss, computed: loss, folded, optimizer, choices: metrics, metrics: Vec::new() })
+        let (choices, mean_loss) = (metrics, Mean::default());
+        Ok(Compiled { loss, computed: loss, folded, optimizer, choices, metrics: Vec::new(), mean_loss })
+    }
+
+    /// Allocates what the loss and the metrics add up, for batches of up to `max_batch`.
+    pub(super) fn plan(&mut self, device: &Device, output: Shape, max_batch: usize) -> Result<()> {
+        self.mean_loss.plan(device)?;
+        self.metrics.iter_mut().try_for_each(|m| m.plan(device, output, max_batch))
+    }
+
+    /// Starts the loss and the metrics at nothing.
+    pub(super) fn reset(&mut self, device: &Device) -> Result<()> {
+        self.mean_loss.reset(device)?;
+        self.metrics.iter_mut().try_for_each(|m| m.reset(device))
+    }
+
+    /// The loss and the metrics so far.
+    pub(super) fn scores(&self) -> Result<Scores> {
+        scores(&self.mean_loss, &self.metrics)
     }
 
     /// Checks the loss against the last layer, folds the last activation into the loss where the two belong
@@ -114,6 +133,15 @@ impl Compiled {
     pub(super) fn line(&self) -> String {
         format!("Optimizer: {}, loss: {}\n", self.optimizer.name(), self.loss)
     }
+}
+
+/// The loss first, then the metrics in their order.
+pub(crate) fn scores(loss: &Mean, metrics: &[Box<dyn Metric>]) -> Result<Scores> {
+    let mut scores = vec![("loss".to_string(), loss.result()?)];
+    for metric in metrics {
+        scores.push((metric.name().to_string(), metric.result()?));
+    }
+    Ok(Scores(scores))
 }
 
 /// The last layer must be able to give what the loss wants.

@@ -15,6 +15,7 @@ mod summary;
 mod train;
 mod workspace;
 
+pub(crate) use compile::scores;
 pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
 pub use train::Fit;

@@ -196,6 +196,14 @@ impl FromStr for Optimizer {
     }
 }
 
+impl TryFrom<&str> for Optimizer {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Optimizer> {
+        name.parse()
+    }
+}
+
 impl Optimizer {
     /// The names that [`FromStr`] knows, in any case.
     pub const NAMES: [&'static str; 8] =
