@@ -158,7 +158,10 @@ mod tests {
         assert_eq!(run(patience(3), "val_loss", &losses), (None, Some(6)));
         assert_eq!(run(patience(2).min_delta(0.5), "val_loss", &losses), (Some(3), Some(1)));
         let scores = [0.5, 0.6, 0.55, 0.54];
-        assert_eq!(run(EarlyStopping::new("val_accuracy").patience(2), "val_accuracy", &scores), (Some(3), Some(1)));
+        assert_eq!(
+            run(EarlyStopping::new("val_accuracy").patience(2), "val_accuracy", &scores),
+            (Some(3), Some(1))
+        );
         assert_eq!(run(patience(1), "val_loss", &[f64::NAN, f64::NAN]), (Some(1), None));
     }
 

@@ -3,7 +3,6 @@
 use super::{Nodes, Scores};
 use crate::activations::Activation;
 use crate::data::{Dataset, Targets};
-use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::metrics::{self, Mean, Metric};
@@ -79,8 +78,6 @@ pub(super) struct Compiled {
     choices: Vec<MetricChoice>,
     /// Made for the model's output once that is known.
     pub(super) metrics: Vec<Box<dyn Metric>>,
-    /// The loss over the epoch so far, once memory is planned.
-    pub(super) mean_loss: Mean,
 }
 
 impl Compiled {
@@ -88,25 +85,7 @@ impl Compiled {
         let Compile { loss, optimizer, metrics } = compile;
         let (loss, optimizer) = (loss?, optimizer?);
         let folded = Activation::Linear;
-        let (choices, mean_loss) = (metrics, Mean::default());
-        Ok(Compiled { loss, computed: loss, folded, optimizer, choices, metrics: Vec::new(), mean_loss })
-    }
-
-    /// Allocates what the loss and the metrics add up, for batches of up to `max_batch`.
-    pub(super) fn plan(&mut self, device: &Device, output: Shape, max_batch: usize) -> Result<()> {
-        self.mean_loss.plan(device)?;
-        self.metrics.iter_mut().try_for_each(|m| m.plan(device, output, max_batch))
-    }
-
-    /// Starts the loss and the metrics at nothing.
-    pub(super) fn reset(&mut self, device: &Device) -> Result<()> {
-        self.mean_loss.reset(device)?;
-        self.metrics.iter_mut().try_for_each(|m| m.reset(device))
-    }
-
-    /// The loss and the metrics so far.
-    pub(super) fn scores(&self) -> Result<Scores> {
-        scores(&self.mean_loss, &self.metrics)
+        Ok(Compiled { loss, computed: loss, folded, optimizer, choices: metrics, metrics: Vec::new() })
     }
 
     /// Checks the loss against the last layer, folds the last activation into the loss where the two belong
@@ -137,7 +116,7 @@ impl Compiled {
 
 /// The loss first, then the metrics in their order.
 pub(crate) fn scores(loss: &Mean, metrics: &[Box<dyn Metric>]) -> Result<Scores> {
-    let mut scores = vec![("loss".to_string(), loss.result()?)];
+    let mut scores = vec![("loss".to_string(), loss.result())];
     for metric in metrics {
         scores.push((metric.name().to_string(), metric.result()?));
     }
@@ -147,10 +126,8 @@ pub(crate) fn scores(loss: &Mean, metrics: &[Box<dyn Metric>]) -> Result<Scores>
 /// The last layer must be able to give what the loss wants.
 fn check_output(loss: Loss, output: Shape, activation: Activation, layer: &str) -> Result<()> {
     let classes = output.last();
-    let categorical = matches!(
-        loss,
-        Loss::CategoricalCrossentropy { .. } | Loss::SparseCategoricalCrossentropy { .. }
-    );
+    let categorical =
+        matches!(loss, Loss::CategoricalCrossentropy { .. } | Loss::SparseCategoricalCrossentropy { .. });
     if activation == Activation::Softmax && classes == 1 {
         return Err(Error::invalid(
             format!("layer `{layer}` is a softmax over one unit, which is always 1"),
@@ -179,7 +156,11 @@ pub(super) fn check_targets(loss: Loss, output: Shape, data: &Dataset) -> Result
             let (expected, classes) = (without_last(output), output.last());
             if sample.len() != expected.len() {
                 return Err(Error::data(
-                    format!("each sample has {} labels, the model gives {} rows", sample.len(), expected.len()),
+                    format!(
+                        "each sample has {} labels, the model gives {} rows",
+                        sample.len(),
+                        expected.len()
+                    ),
                     "give one label for each row of the model's output",
                 ));
             }
@@ -195,9 +176,14 @@ pub(super) fn check_targets(loss: Loss, output: Shape, data: &Dataset) -> Result
             format!("`{loss}` wants class numbers, the targets are rows of values"),
             "use `categorical_crossentropy` for one-hot rows, or give the data labels",
         )),
-        (Targets::Labels { sample, .. }, false) if sample.len() == output.len() && output.last() == 1 => Ok(()),
+        (Targets::Labels { sample, .. }, false) if sample.len() == output.len() && output.last() == 1 => {
+            Ok(())
+        }
         (Targets::Labels { .. }, false) => Err(Error::data(
-            format!("`{loss}` wants a value for each of the {} outputs, the targets are labels", output.len()),
+            format!(
+                "`{loss}` wants a value for each of the {} outputs, the targets are labels",
+                output.len()
+            ),
             "use `sparse_categorical_crossentropy`, or encode the labels with `one_hot`",
         )),
         (Targets::Values { sample, .. }, false) if sample.len() == output.len() => Ok(()),

@@ -1,6 +1,6 @@
 //! Using a model: scores on data, and predictions.
 
-use super::train::{Batches, Parts, measure};
+use super::train::Batches;
 use super::workspace::Step;
 use super::{Scores, Sequential};
 use crate::activations::Activation;
@@ -22,18 +22,18 @@ impl Sequential {
     }
 
     pub(super) fn evaluate_batches(&mut self, batches: &mut Batches, batch_size: usize) -> Result<Scores> {
-        let Parts { device, nodes, ws, c, .. } = self.parts()?;
+        let mut p = self.parts()?;
         let step = Step { seed: 0, number: 0, training: false };
-        c.reset(device)?;
+        p.reset()?;
         let mut at = 0;
-        while let Some(n) = batches.load(device, ws, c.loss, at, batch_size)? {
-            ws.forward(nodes, n, step)?;
-            ws.loss(n, c.computed)?;
-            ws.finish(n, c.folded)?;
-            measure(device, ws, c, n, batches.weighted())?;
+        while let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? {
+            p.ws.forward(p.nodes, n, step)?;
+            p.ws.loss(n, p.c.computed)?;
+            p.ws.finish(n, p.c.folded)?;
+            p.measure(n, batches.weighted())?;
             at += n;
         }
-        c.scores()
+        p.scores()
     }
 
     /// The model's output for every sample of `x`: `[N, output...]`, on the host. In batches of 32 at least.

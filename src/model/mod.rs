@@ -311,7 +311,8 @@ impl Sequential {
                 return Err(Error::invalid(problem, hint()));
             }
             if w.values.len() != w.shape.len() {
-                let problem = format!("weight `{}` says {} but has {} numbers", w.name, w.shape, w.values.len());
+                let problem =
+                    format!("weight `{}` says {} but has {} numbers", w.name, w.shape, w.values.len());
                 return Err(Error::invalid(problem, hint()));
             }
         }

@@ -1,6 +1,6 @@
 //! fit: epochs of shuffled batches, each one forward, loss, backward, update.
 
-use super::compile::{Compile, Compiled, check_targets};
+use super::compile::{Compile, Compiled, check_targets, scores};
 use super::workspace::{Step, Workspace};
 use super::{Epoch, History, Nodes, Scores, Sequential};
 use crate::backend::HostRows;
@@ -113,7 +113,8 @@ impl<'a> Fit<'a> {
     }
 
     fn check(&self, data: &Dataset) -> Result<()> {
-        let at_least_one = |what: &str| Error::invalid(format!("{what} is 0"), format!("give {what} 1 or more"));
+        let at_least_one =
+            |what: &str| Error::invalid(format!("{what} is 0"), format!("give {what} 1 or more"));
         if self.epochs == 0 {
             return Err(at_least_one("epochs"));
         }
@@ -245,18 +246,27 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Adds a batch's losses and predictions, as the workspace holds them, to the running figures.
-pub(super) fn measure(device: &Device, ws: &Workspace, c: &mut Compiled, n: usize, weighted: bool) -> Result<()> {
-    let rows = Shape::from([ws.output_rows(n)]);
-    let weights = match weighted {
-        true => Some(ws.weights.prefix(rows)?),
-        false => None,
-    };
-    c.mean_loss.add(device, ws.rows.prefix(rows)?, weights)?;
-    for metric in &mut c.metrics {
-        metric.update(device, ws.prediction(n)?, ws.target(n, c.loss.is_sparse())?)?;
+impl Parts<'_> {
+    /// Starts the loss and the metrics at nothing.
+    pub(super) fn reset(&mut self) -> Result<()> {
+        self.ws.mean_loss.reset(self.device)?;
+        self.c.metrics.iter_mut().try_for_each(|m| m.reset(self.device))
     }
-    Ok(())
+
+    /// Adds a batch's losses and predictions, as the workspace holds them, to the loss and the metrics.
+    pub(super) fn measure(&mut self, n: usize, weighted: bool) -> Result<()> {
+        self.ws.add_loss(n, weighted)?;
+        for metric in &mut self.c.metrics {
+            let target = self.ws.target(n, self.c.loss.is_sparse())?;
+            metric.update(self.device, self.ws.prediction(n)?, target)?;
+        }
+        Ok(())
+    }
+
+    /// The loss and the metrics so far.
+    pub(super) fn scores(&self) -> Result<Scores> {
+        scores(&self.ws.mean_loss, &self.c.metrics)
+    }
 }
 
 /// A model that is ready to run.
@@ -304,7 +314,9 @@ impl Sequential {
         };
         let mut progress = Progress::new(fit.verbose);
         let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
-        callbacks.extend(fit.callbacks.iter_mut().map(|c| &mut **c));
+        for callback in &mut fit.callbacks {
+            callbacks.push(&mut **callback);
+        }
         for callback in &mut callbacks {
             callback.on_train_begin(self, fit.epochs)?;
         }
@@ -349,22 +361,22 @@ impl Sequential {
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<Scores> {
         let seed = self.seed;
-        let Parts { device, nodes, ws, c, step: number } = self.parts()?;
-        c.reset(device)?;
+        let mut p = self.parts()?;
+        p.reset()?;
         let (mut at, mut batch) = (0, 0);
-        while let Some(n) = batches.load(device, ws, c.loss, at, batch_size)? {
-            let step = Step { seed, number: *number, training: true };
-            ws.forward(nodes, n, step)?;
-            ws.backward(nodes, n, step, c.computed, c.folded, batches.weighted())?;
-            c.optimizer.step(device, nodes)?;
-            measure(device, ws, c, n, batches.weighted())?;
-            (at, batch, *number) = (at + n, batch + 1, number.wrapping_add(1));
-            let (batches, loss, metrics) = (batches.count(batch_size), &c.mean_loss, &c.metrics[..]);
+        while let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? {
+            let step = Step { seed, number: *p.step, training: true };
+            p.ws.forward(p.nodes, n, step)?;
+            p.ws.backward(p.nodes, n, step, p.c.computed, p.c.folded, batches.weighted())?;
+            p.c.optimizer.step(p.device, p.nodes)?;
+            p.measure(n, batches.weighted())?;
+            (at, batch, *p.step) = (at + n, batch + 1, p.step.wrapping_add(1));
+            let (batches, loss, metrics) = (batches.count(batch_size), &p.ws.mean_loss, &p.c.metrics[..]);
             for callback in callbacks.iter_mut() {
                 callback.on_batch_end(&Running { epoch, batch, batches, loss, metrics })?;
             }
         }
-        c.scores()
+        p.scores()
     }
 
     /// The model's parts, to be used side by side.
@@ -407,7 +419,7 @@ impl Sequential {
         self.workspace = None; // the old one's memory goes before the new one's comes
         let ws = Workspace::new(device, &mut self.nodes, input, batch)?;
         if let (Some(c), Some(node)) = (&mut self.compiled, self.nodes.0.last()) {
-            c.plan(device, node.output, batch)?;
+            c.metrics.iter_mut().try_for_each(|m| m.plan(device, node.output, batch))?;
             c.optimizer.build(device, &mut self.nodes)?;
         }
         self.workspace = Some(ws);

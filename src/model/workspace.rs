@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::layers::{Cx, Plan};
 use crate::losses::Loss;
+use crate::metrics::Mean;
 use crate::rng::Noise;
 use crate::shape::Shape;
 use crate::tensor::{Indices, Tensor, View, ViewMut};
@@ -33,11 +34,13 @@ pub(super) struct Workspace {
     /// The output after the activation that the loss has folded in.
     prediction: Tensor,
     /// One loss for each row of the output.
-    pub(super) rows: Tensor,
+    rows: Tensor,
     /// One weight for each row of the output.
     pub(super) weights: Tensor,
     pub(super) values: Tensor,
     pub(super) labels: Indices,
+    /// The loss over the batches so far.
+    pub(super) mean_loss: Mean,
 }
 
 /// The step's number and seed, which address its noise.
@@ -55,7 +58,12 @@ impl Step {
 }
 
 impl Workspace {
-    pub(super) fn new(device: &Device, nodes: &mut Nodes, input: Shape, max_batch: usize) -> Result<Workspace> {
+    pub(super) fn new(
+        device: &Device,
+        nodes: &mut Nodes,
+        input: Shape,
+        max_batch: usize,
+    ) -> Result<Workspace> {
         let mut plan = Plan { device, max_batch, scratch: 0 };
         let mut buffers = vec![device.zeros(input.batched(max_batch))?];
         let (mut slot, mut shapes) = (vec![0], vec![input]);
@@ -90,6 +98,7 @@ impl Workspace {
             weights: device.zeros(rows)?,
             values: device.zeros(output)?,
             labels: device.indices(rows)?,
+            mean_loss: Mean::new(device)?,
         })
     }
 
@@ -160,6 +169,16 @@ impl Workspace {
             false => Target::Values(self.values.prefix(self.output_shape(n))?),
         };
         self.device.loss(loss, last, target, self.rows.prefix_mut(rows)?)
+    }
+
+    /// Adds the batch's losses to their mean.
+    pub(super) fn add_loss(&mut self, n: usize, weighted: bool) -> Result<()> {
+        let rows = Shape::from([self.output_rows(n)]);
+        let weights = match weighted {
+            true => Some(self.weights.prefix(rows)?),
+            false => None,
+        };
+        self.mean_loss.add(&self.device, self.rows.prefix(rows)?, weights)
     }
 
     /// The prediction, the losses of the batch's rows, and every parameter's gradient of their weighted mean.
