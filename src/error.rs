@@ -118,6 +118,11 @@ impl Error {
         Error::Data { problem: problem.into(), hint: hint.into() }
     }
 
+    /// A file whose contents are not what its format promises: the file, the problem and the remedy.
+    pub fn format(path: impl Into<PathBuf>, problem: impl Into<String>, hint: impl Into<String>) -> Error {
+        Error::Format { path: path.into(), problem: problem.into(), hint: hint.into() }
+    }
+
     /// Views that do not fit each other in op `op`.
     pub fn op(op: &'static str, problem: impl Into<String>) -> Error {
         Error::OpShape { op, problem: problem.into() }

@@ -1,6 +1,6 @@
 //! Samples and what a model should make of them.
 
-use crate::backend::HostRows;
+use super::features::{Features, Targets, flatten};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::shape::{MAX_DIMS, Shape};
@@ -22,46 +22,6 @@ pub struct Dataset {
     len: usize,
 }
 
-/// What goes into a model: samples of one shape, one after the other, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Features {
-    /// Reals.
-    F32 {
-        /// The shape of one sample.
-        sample: Shape,
-        /// All samples, `[N, sample...]`.
-        values: Vec<f32>,
-    },
-    /// Bytes, each worth `byte · scale`: images as their files hold them, a quarter of the memory.
-    Bytes {
-        /// The shape of one sample.
-        sample: Shape,
-        /// All samples, `[N, sample...]`.
-        bytes: Vec<u8>,
-        /// What one step of a byte is worth: 1/255 for pixels in [0, 1].
-        scale: f32,
-    },
-}
-
-/// What should come out of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Targets {
-    /// Classes by number.
-    Labels {
-        /// The shape of one sample's labels: [`Shape::SCALAR`] for one label, `[T]` for one a time step.
-        sample: Shape,
-        /// All labels, `[N, sample...]`.
-        labels: Vec<u32>,
-    },
-    /// Reals, or one-hot rows.
-    Values {
-        /// The shape of one sample's values.
-        sample: Shape,
-        /// All values, `[N, sample...]`.
-        values: Vec<f32>,
-    },
-}
-
 /// How much of a dataset [`Dataset::train_test_split`] sets aside: a share (`0.2`) or a count (`12_000`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TestSize {
@@ -80,165 +40,6 @@ impl From<f64> for TestSize {
 impl From<usize> for TestSize {
     fn from(count: usize) -> TestSize {
         TestSize::Count(count)
-    }
-}
-
-impl Features {
-    /// Rows of equal length; a sample is `[row length]`.
-    ///
-    /// # Errors
-    /// No row, rows of different lengths, a number that is not finite.
-    pub fn from_rows(rows: &[impl AsRef<[f32]>]) -> Result<Features> {
-        let (sample, values) = flatten(rows, "x")?;
-        let x = Features::F32 { sample, values };
-        x.check()?;
-        Ok(x)
-    }
-
-    /// The numbers, for a device to gather batches from.
-    pub fn rows(&self) -> HostRows<'_> {
-        match self {
-            Features::F32 { values, .. } => HostRows::F32(values),
-            Features::Bytes { bytes, scale, .. } => HostRows::U8 { bytes, scale: *scale },
-        }
-    }
-
-    /// The shape of one sample.
-    pub fn sample(&self) -> Shape {
-        match self {
-            Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample,
-        }
-    }
-
-    /// How many samples.
-    pub fn len(&self) -> usize {
-        self.rows().len() / self.sample().len().max(1)
-    }
-
-    /// Whether there is no sample.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Sample `i` as reals, scaled; empty when there is no such sample.
-    pub fn values_of(&self, i: usize) -> Vec<f32> {
-        let n = self.sample().len();
-        let range = i.saturating_mul(n)..i.saturating_add(1).saturating_mul(n);
-        match self {
-            Features::F32 { values, .. } => values.get(range).unwrap_or(&[]).to_vec(),
-            Features::Bytes { bytes, scale, .. } => {
-                bytes.get(range).unwrap_or(&[]).iter().map(|&b| f32::from(b) * scale).collect()
-            }
-        }
-    }
-
-    /// Checks what [`Dataset::new`] checks: whole samples, at least one, finite numbers.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, and where.
-    pub fn check(&self) -> Result<()> {
-        check_layout("x", self.sample(), self.rows().len())?;
-        match self {
-            Features::F32 { sample, values } => check_finite("x", *sample, values),
-            Features::Bytes { scale, .. } if !(scale.is_finite() && *scale != 0.0) => Err(Error::data(
-                format!("a byte of x cannot be worth {scale}"),
-                "give a scale such as 1.0 / 255.0",
-            )),
-            Features::Bytes { .. } => Ok(()),
-        }
-    }
-
-    fn set_sample(&mut self, to: Shape) {
-        match self {
-            Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample = to,
-        }
-    }
-
-    fn gather(&self, order: &[usize]) -> Features {
-        let n = self.sample().len();
-        match self {
-            Features::F32 { sample, values } => {
-                Features::F32 { sample: *sample, values: gather(values, n, order) }
-            }
-            Features::Bytes { sample, bytes, scale } => {
-                Features::Bytes { sample: *sample, bytes: gather(bytes, n, order), scale: *scale }
-            }
-        }
-    }
-
-    fn split_off(&mut self, at: usize) -> Features {
-        let n = self.sample().len();
-        match self {
-            Features::F32 { sample, values } => {
-                Features::F32 { sample: *sample, values: values.split_off(at * n) }
-            }
-            Features::Bytes { sample, bytes, scale } => {
-                Features::Bytes { sample: *sample, bytes: bytes.split_off(at * n), scale: *scale }
-            }
-        }
-    }
-}
-
-impl Targets {
-    /// One class a sample.
-    pub fn labels(labels: Vec<u32>) -> Targets {
-        Targets::Labels { sample: Shape::SCALAR, labels }
-    }
-
-    /// The shape of one sample's target.
-    pub fn sample(&self) -> Shape {
-        match self {
-            Targets::Labels { sample, .. } | Targets::Values { sample, .. } => *sample,
-        }
-    }
-
-    /// How many samples.
-    pub fn len(&self) -> usize {
-        self.numbers() / self.sample().len().max(1)
-    }
-
-    /// Whether there is no sample.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn numbers(&self) -> usize {
-        match self {
-            Targets::Labels { labels, .. } => labels.len(),
-            Targets::Values { values, .. } => values.len(),
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        check_layout("y", self.sample(), self.numbers())?;
-        match self {
-            Targets::Values { sample, values } => check_finite("y", *sample, values),
-            Targets::Labels { .. } => Ok(()),
-        }
-    }
-
-    fn gather(&self, order: &[usize]) -> Targets {
-        let n = self.sample().len();
-        match self {
-            Targets::Labels { sample, labels } => {
-                Targets::Labels { sample: *sample, labels: gather(labels, n, order) }
-            }
-            Targets::Values { sample, values } => {
-                Targets::Values { sample: *sample, values: gather(values, n, order) }
-            }
-        }
-    }
-
-    fn split_off(&mut self, at: usize) -> Targets {
-        let n = self.sample().len();
-        match self {
-            Targets::Labels { sample, labels } => {
-                Targets::Labels { sample: *sample, labels: labels.split_off(at * n) }
-            }
-            Targets::Values { sample, values } => {
-                Targets::Values { sample: *sample, values: values.split_off(at * n) }
-            }
-        }
     }
 }
 
@@ -570,67 +371,8 @@ const SPLIT_STREAM: u64 = u64::from_be_bytes(*b"datasplt");
 /// More classes than anyone has; labels beyond it are not labels.
 const MAX_CLASSES: usize = 1 << 24;
 
-fn gather<T: Copy>(values: &[T], row: usize, order: &[usize]) -> Vec<T> {
-    let mut gathered = Vec::with_capacity(order.len() * row);
-    order.iter().for_each(|&i| gathered.extend_from_slice(&values[i * row..(i + 1) * row]));
-    gathered
-}
-
-fn flatten(rows: &[impl AsRef<[f32]>], what: &str) -> Result<(Shape, Vec<f32>)> {
-    let width = rows.first().map_or(0, |row| row.as_ref().len());
-    if let Some(i) = rows.iter().position(|row| row.as_ref().len() != width) {
-        return Err(Error::data(
-            format!("row {i} of {what} has {} numbers, row 0 has {width}", rows[i].as_ref().len()),
-            "give rows of equal length",
-        ));
-    }
-    let values = rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect();
-    Ok((Shape::new(&[width])?, values))
-}
-
 fn empty_part(what: &str) -> Error {
     Error::data(format!("{what} leaves nothing to work on"), "leave at least one sample on each side")
-}
-
-/// Whole samples, and at least one.
-fn check_layout(what: &str, sample: Shape, numbers: usize) -> Result<()> {
-    if numbers == 0 || sample.len() == 0 {
-        return Err(Error::data(
-            format!("{what} is empty: {numbers} numbers for samples of shape {sample}"),
-            "give at least one sample of at least one number",
-        ));
-    }
-    if numbers % sample.len() != 0 {
-        return Err(Error::data(
-            format!(
-                "{what} has {numbers} numbers, not a multiple of a sample's {} (shape {sample})",
-                sample.len()
-            ),
-            "give whole samples, one after the other",
-        ));
-    }
-    if sample.rank() >= MAX_DIMS {
-        return Err(Error::data(
-            format!("a sample of {what} has {} dimensions ({sample})", sample.rank()),
-            "a sample has at most five dimensions: the batch is the sixth",
-        ));
-    }
-    Ok(())
-}
-
-fn check_finite(what: &str, sample: Shape, values: &[f32]) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(i) => Err(Error::data(
-            format!(
-                "{what} has {} in sample {} at position {}",
-                values[i],
-                i / sample.len(),
-                i % sample.len()
-            ),
-            "remove or replace the samples with missing numbers before training",
-        )),
-    }
 }
 
 #[cfg(test)]

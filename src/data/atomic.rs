@@ -1,0 +1,127 @@
+//! Files that appear whole or not at all.
+
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file being written beside its target, which [`commit`](AtomicFile::commit) puts in the target's place.
+/// Dropped before that, it leaves no trace, and whatever was there stays.
+///
+/// A target that is no file, such as `/dev/stdout`, is written directly.
+///
+/// ```
+/// use handgrad::data::AtomicFile;
+/// use std::io::Write;
+/// let folder = tempfile::tempdir().unwrap();
+/// let target = folder.path().join("result.txt");
+/// let mut file = AtomicFile::create(&target)?;
+/// file.write_all(b"whole").unwrap();
+/// assert!(!target.exists());
+/// file.commit()?;
+/// assert_eq!(std::fs::read(&target).unwrap(), b"whole");
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub struct AtomicFile {
+    target: PathBuf,
+    place: Place,
+}
+
+enum Place {
+    Beside(NamedTempFile),
+    Directly(File),
+}
+
+impl AtomicFile {
+    /// Starts a file that will be `target`. Succeeds only where the target can be written, so that it is also the way
+    /// to find that out early.
+    ///
+    /// # Errors
+    /// The folder is missing or may not be written to, or the target is a folder.
+    pub fn create(target: impl AsRef<Path>) -> Result<AtomicFile> {
+        let target = target.as_ref().to_path_buf();
+        let failed = |source| Error::Io { action: "write", path: target.clone(), source };
+        let place = match std::fs::metadata(&target) {
+            Ok(there) if there.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+            Ok(there) if !there.is_file() => {
+                Place::Directly(File::options().write(true).open(&target).map_err(failed)?)
+            }
+            _ if target.file_name().is_none() => return Err(failed(io::ErrorKind::InvalidInput.into())),
+            _ => {
+                let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
+                Place::Beside(temporary(folder.unwrap_or(Path::new("."))).map_err(failed)?)
+            }
+        };
+        Ok(AtomicFile { target, place })
+    }
+
+    /// Puts the file in its target's place, once all of it has reached the disk.
+    ///
+    /// # Errors
+    /// The system cannot write or rename it; the target is as it was.
+    pub fn commit(self) -> Result<()> {
+        let AtomicFile { target, place } = self;
+        let done = match place {
+            Place::Directly(mut file) => file.flush(),
+            Place::Beside(mut file) => file
+                .flush()
+                .and_then(|()| file.as_file().sync_all())
+                .and_then(|()| file.persist(&target).map(drop).map_err(|e| e.error)),
+        };
+        done.map_err(|source| Error::Io { action: "write", path: target, source })
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.place {
+            Place::Beside(file) => file.write(bytes),
+            Place::Directly(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.place {
+            Place::Beside(file) => file.flush(),
+            Place::Directly(file) => file.flush(),
+        }
+    }
+}
+
+/// A temporary file with the permissions of an ordinary one.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    let builder = {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666)) // less the user's umask
+    };
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abandoned_file_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a");
+        std::fs::write(&target, "before").unwrap();
+        let mut file = AtomicFile::create(&target).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&target).unwrap(), b"before");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_found_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for target in [folder.path().to_path_buf(), folder.path().join("no/such/folder/a"), "".into()] {
+            let error = AtomicFile::create(&target).map(drop).unwrap_err().to_string();
+            assert!(error.starts_with("cannot write"), "{error}");
+        }
+    }
+}

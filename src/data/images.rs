@@ -1,0 +1,208 @@
+//! MNIST, Fashion-MNIST and whatever else comes in the same four files.
+
+use super::dataset::Dataset;
+use super::features::{Features, Targets};
+use super::idx::{Element, Idx};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Pictures of one size with a class each, in a part to train on and one to test on.
+///
+/// Pixels are bytes worth 1/255 each, samples `[rows, columns]`, targets labels.
+#[derive(Clone, Debug)]
+pub struct ImageDataset {
+    /// What to train on.
+    pub train: Dataset,
+    /// What to test on, once.
+    pub test: Dataset,
+    /// How many classes there are.
+    pub classes: usize,
+    /// The folder it came from.
+    pub folder: PathBuf,
+}
+
+/// MNIST: 60,000 + 10,000 handwritten digits of 28 × 28 (LeCun, Cortes, Burges 1998).
+///
+/// Looked for in `mnist` under the folder that the environment's `HANDGRAD_DATA` names, then in `data/mnist` of the
+/// current folder, then of the source tree that this was built from.
+///
+/// # Errors
+/// It is nowhere to be found, or a file is wrong; see [`ImageDataset::read`].
+pub fn mnist() -> Result<ImageDataset> {
+    ImageDataset::read(find("mnist", None)?, 10)
+}
+
+/// Fashion-MNIST: 60,000 + 10,000 pictures of clothes of 28 × 28 (Xiao, Rasul, Vollgraf 2017).
+///
+/// Looked for in the folder that the environment's `HANDGRAD_FASHION_MNIST` names, then as `fashion-mnist` where
+/// [`mnist`] looks for `mnist`.
+///
+/// # Errors
+/// As [`mnist`].
+pub fn fashion_mnist() -> Result<ImageDataset> {
+    ImageDataset::read(
+        find("fashion-mnist", std::env::var_os("HANDGRAD_FASHION_MNIST").map(PathBuf::from))?,
+        10,
+    )
+}
+
+impl ImageDataset {
+    /// Reads the four files of a folder, each plain or gzipped: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, with or without `.gz`.
+    ///
+    /// Images of another element type than bytes are taken as they are, unscaled.
+    ///
+    /// # Errors
+    /// The folder or a file is missing, a file is not correct IDX, images and labels differ in number, a label is
+    /// outside the classes, a pixel is not a number, or the two parts have pictures of different size.
+    pub fn read(folder: impl Into<PathBuf>, classes: usize) -> Result<ImageDataset> {
+        let folder = folder.into();
+        if !folder.is_dir() {
+            return Err(Error::format(&folder, "there is no such folder", place_files(&folder)));
+        }
+        let train = read_part(&folder, "train", classes)?;
+        let test = read_part(&folder, "t10k", classes)?;
+        let (a, b) = (train.sample_shape(), test.sample_shape());
+        if a != b {
+            let problem = format!("training images are {a}, test images {b}");
+            return Err(Error::format(&folder, problem, "use the four files of one data set"));
+        }
+        Ok(ImageDataset { train, test, classes, folder })
+    }
+}
+
+fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
+    let images_path = find_file(folder, &format!("{part}-images"), "idx3-ubyte")?;
+    let labels_path = find_file(folder, &format!("{part}-labels"), "idx1-ubyte")?;
+
+    let labels = Idx::read(&labels_path)?;
+    if labels.shape().rank() != 1 || labels.element() != Element::U8 {
+        let problem = format!("labels of shape {} and type {:?}", labels.shape(), labels.element());
+        return Err(Error::format(&labels_path, problem, "labels are one byte each, in one dimension"));
+    }
+    if let Some(i) = labels.bytes().iter().position(|&l| usize::from(l) >= classes) {
+        let problem = format!("label {} at position {i} is outside the {classes} classes", labels.bytes()[i]);
+        return Err(Error::format(
+            &labels_path,
+            problem,
+            format!("labels go from 0 to {}", classes.saturating_sub(1)),
+        ));
+    }
+
+    let images = Idx::read(&images_path)?;
+    let shape = images.shape();
+    if shape.rank() != 3 {
+        let problem = format!("images of shape {shape}");
+        return Err(Error::format(
+            &images_path,
+            problem,
+            "images have three dimensions: number, rows, columns",
+        ));
+    }
+    if shape.rows() != labels.shape().len() {
+        let problem = format!(
+            "{} images, but {} labels in {}",
+            shape.rows(),
+            labels.shape().len(),
+            labels_path.display()
+        );
+        return Err(Error::format(&images_path, problem, "use images and labels of one data set"));
+    }
+    let x = match images.element() {
+        Element::U8 => {
+            Features::Bytes { sample: shape.sample(), bytes: images.into_bytes(), scale: 1.0 / 255.0 }
+        }
+        _ => Features::F32 { sample: shape.sample(), values: images.to_f32() },
+    };
+    let labels = labels.bytes().iter().map(|&l| u32::from(l)).collect();
+    Dataset::new(x, Targets::labels(labels))
+        .map_err(|e| Error::format(&images_path, e.to_string(), e.hint().unwrap_or("")))
+}
+
+/// The file `stem-kind`, or `stem.kind` as some archives have it, plain or gzipped.
+fn find_file(folder: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
+    let names = ["-", "."]
+        .map(|joint| format!("{stem}{joint}{kind}"))
+        .map(|name| [name.clone(), format!("{name}.gz")]);
+    names.as_flattened().iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+        Error::format(
+            folder,
+            format!("{stem}-{kind} (or {stem}-{kind}.gz) is not there"),
+            place_files(folder),
+        )
+    })
+}
+
+fn find(name: &str, named: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(folder) = named {
+        return Ok(folder);
+    }
+    let under = std::env::var_os("HANDGRAD_DATA").map(PathBuf::from);
+    let places = [under, Some("data".into()), Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("data"))];
+    let places: Vec<PathBuf> = places.into_iter().flatten().map(|p| p.join(name)).collect();
+    places.iter().find(|p| p.is_dir()).cloned().ok_or_else(|| {
+        let looked: Vec<String> = places.iter().map(|p| format!("`{}`", p.display())).collect();
+        Error::data(
+            format!("{name} is not in {}", looked.join(" or ")),
+            format!("give its folder with --data DIR; {}", place_files(&Path::new("data").join(name))),
+        )
+    })
+}
+
+fn place_files(folder: &Path) -> String {
+    format!("put train-images-idx3-ubyte.gz and the three files that go with it into {}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of two tiny parts, after `edit` had its way with the training part.
+    fn folder(edit: impl Fn(&mut Vec<u8>, &mut Vec<u8>)) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["train", "t10k"] {
+            let (mut images, mut labels) = ((0..12).collect::<Vec<u8>>(), vec![3, 9]);
+            if part == "train" {
+                edit(&mut images, &mut labels);
+            }
+            let (i, l) = (images.len() / 6, labels.len());
+            let name = |kind| folder.path().join(format!("{part}-{kind}"));
+            Idx::new([i, 2, 3], Element::U8, images).unwrap().write(name("images-idx3-ubyte.gz")).unwrap();
+            Idx::new([l], Element::U8, labels).unwrap().write(name("labels.idx1-ubyte")).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn four_files_make_two_datasets() {
+        let folder = folder(|_, _| ());
+        let data = ImageDataset::read(folder.path(), 10).unwrap();
+        assert_eq!((data.train.len(), data.train.sample_shape().dims()), (2, &[2, 3][..]));
+        assert_eq!(data.train.x().values_of(1)[5], 11.0 * (1.0 / 255.0));
+        assert_eq!(data.test.y(), &Targets::labels(vec![3, 9]));
+    }
+
+    #[test]
+    fn files_that_do_not_fit_say_so() {
+        let error = |folder: &Path| ImageDataset::read(folder, 10).unwrap_err().to_string();
+        let bad_label = folder(|_, labels| labels[1] = 10);
+        assert!(error(bad_label.path()).ends_with("label 10 at position 1 is outside the 10 classes"));
+        let extra_label = folder(|_, labels| labels.push(1));
+        assert!(error(extra_label.path()).contains("2 images, but 3 labels"));
+        let no_labels = folder(|_, _| ());
+        std::fs::remove_file(no_labels.path().join("t10k-labels.idx1-ubyte")).unwrap();
+        assert!(
+            error(no_labels.path())
+                .contains("t10k-labels-idx1-ubyte (or t10k-labels-idx1-ubyte.gz) is not there")
+        );
+        assert!(error(&no_labels.path().join("nowhere")).contains("no such folder"));
+        let nan = folder(|_, _| ());
+        let mut floats = [0; 48];
+        floats[16..20].copy_from_slice(&f32::NAN.to_be_bytes());
+        let images = Idx::new([2, 2, 3], Element::F32, floats.to_vec()).unwrap();
+        images.write(nan.path().join("train-images-idx3-ubyte.gz")).unwrap();
+        assert!(
+            error(nan.path()).ends_with("train-images-idx3-ubyte.gz: x has NaN in sample 0 at position 4")
+        );
+    }
+}
