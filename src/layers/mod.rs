@@ -10,9 +10,13 @@ mod conv;
 mod dense;
 mod dropout;
 mod flatten;
+mod gru;
 mod input;
+mod lstm;
 mod pooling;
+mod recurrent;
 mod reshape;
+mod simple_rnn;
 mod spatial;
 
 pub use activation::ActivationLayer;
@@ -21,9 +25,12 @@ pub use conv::{Conv, Conv1D, Conv2D, Conv3D};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
+pub use gru::GRU;
 pub use input::Input;
+pub use lstm::LSTM;
 pub use pooling::*;
 pub use reshape::Reshape;
+pub use simple_rnn::SimpleRNN;
 pub use spatial::Extents;
 
 use crate::activations::Activation;
