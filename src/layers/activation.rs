@@ -84,3 +84,36 @@ impl Layer for ActivationLayer {
         self.skip = skip;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, assert_close};
+
+    #[test]
+    fn forward_and_backward_by_hand() {
+        let mut t = Trial::new(ActivationLayer::new(Activation::Relu), [2, 2]).unwrap();
+        assert_eq!(t.output, Shape::from([2, 2]));
+        assert_eq!(t.forward(&[1., -2., 0., 3.]), [1., 0., 0., 3.]);
+        assert_eq!(t.backward(&[1., -2., 0., 3.], &[5., 6., 7., 8.]), [5., 0., 0., 8.]);
+    }
+
+    /// silu′(0) = 1/2, and silu′(x) + silu′(−x) = 1: neither can be had from y alone.
+    #[test]
+    fn silu_looks_at_x() {
+        let mut t = Trial::new(ActivationLayer::new(Activation::Silu), [3]).unwrap();
+        let dx = t.backward(&[0., 2., -2.], &[1., 1., 1.]);
+        assert_close(&[dx[0], dx[1] + dx[2]], &[0.5, 1.0], 1e-15);
+        let s = 1.0 / (1.0 + (-2.0f64).exp());
+        assert_close(&dx[1..2], &[s + 2.0 * s * (1.0 - s)], 1e-15);
+    }
+
+    #[test]
+    fn the_loss_can_take_it_over() {
+        let mut t = Trial::new(ActivationLayer::new(Activation::Sigmoid), [2]).unwrap();
+        assert_eq!(t.layer.output_activation(), Activation::Sigmoid);
+        t.layer.skip_activation(true);
+        assert_eq!(t.forward(&[1., -2.]), [1., -2.]);
+        assert_eq!(t.backward(&[1., -2.], &[3., 4.]), [3., 4.]);
+    }
+}

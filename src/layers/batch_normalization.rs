@@ -208,3 +208,87 @@ impl Layer for BatchNormalization {
         learned.chain([&mut s.moving_mean, &mut s.moving_variance]).try_for_each(visit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, assert_close, refusal};
+
+    /// Column 1 is 2 ± 1, so that with ε = 3 the root is 2; column 2 is 10 ± 0. By hand.
+    #[test]
+    fn statistics_of_a_batch() {
+        let mut t = Trial::new(BatchNormalization::new().epsilon(3.0).momentum(0.75), [2]).unwrap();
+        assert_eq!(t.names(), ["gamma", "beta", "moving_mean", "moving_variance"]);
+        t.set("gamma", &[4., 5.]);
+        t.set("beta", &[1., -1.]);
+        let x = [1., 10., 3., 10., 1., 10., 3., 10.];
+        assert_eq!(t.forward(&x), [-1., -1., 3., -1., -1., -1., 3., -1.]);
+        assert_eq!(t.value("moving_mean"), [0.5, 2.5]); //       0.75 · 0 + 0.25 · μ
+        assert_eq!(t.value("moving_variance"), [1.0, 0.75]); //  0.75 · 1 + 0.25 · σ², σ² = 1 and 0
+        // In inference the moving statistics count, and stay as they are.
+        t.training = false;
+        t.set("moving_variance", &[1., 6.]);
+        assert_close(&t.forward(&[0.5, 2.5, 1.5, 5.5]), &[1., -1., 3., 4.], 1e-15);
+        assert_eq!(t.value("moving_mean"), [0.5, 2.5]);
+    }
+
+    /// Rows are samples and places alike: [4] samples of one place and one sample of 2×2 places give the same.
+    #[test]
+    fn every_place_of_an_image_is_a_row() {
+        let (x, dy) = ([1., 10., 3., 30., 8., 20., 5., 0.], [1., 0., 2., 1., 0., -3., 1., 1.]);
+        let mut flat = Trial::new(BatchNormalization::new(), [2]).unwrap();
+        let mut image = Trial::new(BatchNormalization::new(), [2, 2, 2]).unwrap();
+        assert_eq!(flat.forward(&x), image.forward(&x));
+        assert_eq!(flat.backward(&x, &dy), image.backward(&x, &dy));
+        assert_eq!(flat.grad("gamma"), image.grad("gamma"));
+    }
+
+    /// Keras's numbers, which it works out in f32.
+    #[test]
+    fn training_and_inference_as_in_keras() {
+        let mut t = Trial::new(BatchNormalization::new().momentum(0.9), [2]).unwrap();
+        t.set("gamma", &[2., 0.5]);
+        t.set("beta", &[1., -1.]);
+        let (x, dy) = ([1., 10., 3., 30., 8., 20.], [1., 0., 2., 1., 0., -3.]);
+        let y = [-1.0379810333, -1.6123678684, 0.3206729889, -0.3876321316, 3.7173080444, -1.0];
+        assert_close(&t.forward(&x), &y, 1e-6);
+        assert_close(&t.value("moving_mean"), &[0.4, 2.0], 1e-7);
+        assert_close(&t.value("moving_variance"), &[1.7666666508, 7.5666666031], 1e-7);
+        let dx = [-0.3918741941, 0.0714424625, 0.5487022400, 0.0714433789, -0.1568281055, -0.1428858340];
+        assert_close(&t.backward(&x, &dy), &dx, 1e-6);
+        assert_close(&t.grad("gamma"), &[-1.6983175278, 1.2247357368], 1e-6);
+        assert_close(&t.grad("beta"), &[3., -2.], 1e-12);
+
+        t.training = false;
+        t.set("moving_mean", &[2., 20.]);
+        t.set("moving_variance", &[4., 100.]);
+        let y = [0.0001249313, -1.4999974966, 1.9998750687, -0.5000026226, 6.9992504120, -1.0];
+        assert_close(&t.forward(&x), &y, 1e-6);
+        let dx = [0.9998750687, 0.0, 1.9997501373, 0.0499997474, 0.0, -0.1499992460];
+        assert_close(&t.backward(&x, &dy), &dx, 1e-6);
+        assert_close(&t.grad("gamma"), &[0.4999375343, 0.9999949336], 1e-6);
+        assert_close(&t.grad("beta"), &[3., -2.], 1e-12);
+    }
+
+    /// Without γ and β nothing is learned, and dx is that of γ = 1.
+    #[test]
+    fn without_scale_and_center() {
+        let (x, dy) = ([1., 10., 3., 30., 8., 20.], [1., 0., 2., 1., 0., -3.]);
+        let mut full = Trial::new(BatchNormalization::new(), [2]).unwrap();
+        let mut bare = Trial::new(BatchNormalization::new().scale(false).center(false), [2]).unwrap();
+        assert_eq!(bare.names(), ["moving_mean", "moving_variance"]);
+        for training in [true, false] {
+            (full.training, bare.training) = (training, training);
+            assert_eq!(full.forward(&x), bare.forward(&x));
+            assert_eq!(full.backward(&x, &dy), bare.backward(&x, &dy));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        assert!(refusal(BatchNormalization::new().momentum(1.5), [2]).0.contains("momentum 1.5"));
+        assert!(refusal(BatchNormalization::new().epsilon(0.0), [2]).1.contains("epsilon above 0"));
+        assert!(refusal(BatchNormalization::new().epsilon(f64::NAN), [2]).0.contains("epsilon NaN"));
+        assert!(refusal(BatchNormalization::new(), Shape::SCALAR).1.contains("Reshape::new([1])"));
+    }
+}

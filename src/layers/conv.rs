@@ -235,3 +235,122 @@ impl<const D: usize> Layer for Conv<D> {
         self.skip_activation = skip;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, assert_close, refusal};
+
+    /// 1, 2, 3, ...
+    fn ramp(n: usize) -> Vec<f64> {
+        (1..=n).map(|i| i as f64).collect()
+    }
+
+    /// A 3×3 kernel inside a 4×4 image, bias and relu, by hand.
+    #[test]
+    fn a_valid_convolution_by_hand() {
+        let mut t = Trial::new(Conv2D::new(1, 3).activation(Activation::Relu), [4, 4, 1]).unwrap();
+        assert_eq!((t.output, t.names()), (Shape::from([2, 2, 1]), vec!["kernel", "bias"]));
+        #[rustfmt::skip]
+        let (kernel, x) = ([ 0., 1., 0.,
+                             1., -4., 1.,
+                             0., 1., 0.],
+                           [1., 2., 3., 4.,
+                            5., 6., 9., 8.,
+                            9., 7., 5., 3.,
+                            1., 0., 1., 0.]);
+        t.set("kernel", &kernel);
+        t.set("bias", &[2.]);
+        // -4·6 + 2 + 5 + 9 + 7 = -1;  -4·9 + 3 + 6 + 8 + 5 = -14;  -4·7 + 6 + 9 + 5 + 0 = -8;  -4·5 + 9 + 7 + 3 + 1 = 0
+        assert_eq!(t.forward(&x), [1., 0., 0., 2.]);
+        let dx = t.backward(&x, &[1., 10., 100., 2.]); // relu lets only the first and the last through
+        #[rustfmt::skip]
+        assert_eq!(dx, [0., 1., 0., 0.,
+                        1., -4., 1. + 2., 0.,
+                        0., 1. + 2., -8., 2.,
+                        0., 0., 2., 0.]);
+        // dK[i, j] = 1 · x[i, j] + 2 · x[i + 1, j + 1]
+        assert_eq!(t.grad("kernel"), [13., 20., 19., 19., 16., 15., 9., 9., 5.]);
+        assert_eq!(t.grad("bias"), [3.]);
+    }
+
+    /// Even and odd extents at stride 2: the odd zero of the padding is behind. Keras's numbers.
+    #[test]
+    fn same_padding_with_strides() {
+        let layer = Conv2D::new(1, 3).padding(Padding::Same).strides(2).use_bias(false);
+        let mut t = Trial::new(layer, [4, 5, 1]).unwrap();
+        assert_eq!((t.output, t.names()), (Shape::from([2, 3, 1]), vec!["kernel"]));
+        t.set("kernel", &ramp(9));
+        assert_eq!(t.forward(&ramp(20)), [276., 456., 318., 240., 352., 220.]);
+        #[rustfmt::skip]
+        assert_eq!(t.backward(&ramp(20), &ramp(6)), [2., 5., 4., 9., 6., 5., 14., 10., 24., 15.,
+                                                     16., 40., 26., 60., 36., 20., 44., 25., 54., 30.]);
+        assert_eq!(t.grad("kernel"), [160., 221., 128., 240., 326., 188., 66., 82., 40.]);
+    }
+
+    /// Two channels in, two filters, taps three apart. Keras's numbers; the two samples of a batch do not mix.
+    #[test]
+    fn a_dilated_sequence() {
+        let mut t = Trial::new(Conv1D::new(2, 2).dilation_rate(3), [5, 2]).unwrap();
+        assert_eq!(t.output, Shape::from([2, 2]));
+        t.set("kernel", &ramp(8));
+        t.set("bias", &[1., -1.]);
+        let (once, dx) = ([99., 115., 131., 155.], [5., 11., 11., 25., 0., 0., 17., 23., 39., 53.]);
+        let (x, dy) = ([ramp(10), ramp(10)].concat(), [ramp(4), ramp(4)].concat());
+        assert_eq!(t.forward(&x), [once, once].concat());
+        assert_eq!(t.backward(&x, &dy), [dx, dx].concat());
+        assert_eq!(t.grad("kernel"), [10., 14., 14., 20., 34., 50., 38., 56.].map(|g| 2. * g));
+        assert_eq!(t.grad("bias"), [8., 12.]);
+    }
+
+    /// Keras's numbers.
+    #[test]
+    fn a_volume_with_same_padding() {
+        let layer = Conv3D::new(1, [2, 1, 2]).padding(Padding::Same).use_bias(false);
+        let mut t = Trial::new(layer, [2, 2, 3, 1]).unwrap();
+        t.set("kernel", &ramp(4));
+        assert_eq!(t.forward(&ramp(12)), [58., 68., 30., 88., 98., 42., 23., 26., 9., 32., 35., 12.]);
+        let dx = [1., 4., 7., 4., 13., 16., 10., 32., 42., 22., 62., 72.];
+        assert_eq!(t.backward(&ramp(12), &ramp(12)), dx);
+        assert_eq!(t.grad("kernel"), [650., 428., 217., 130.]);
+    }
+
+    /// gelu's derivative needs z, which y does not give back. Keras's numbers.
+    #[test]
+    fn gelu_remembers_z() {
+        let mut t = Trial::new(Conv1D::new(1, 2).activation("gelu".parse().unwrap()), [4, 1]).unwrap();
+        t.set("kernel", &[1., -0.5]);
+        t.set("bias", &[0.25]);
+        let x = [-1.5, -0.5, 0.5, 1.5];
+        assert_close(&t.forward(&x), &[-0.15865525393145707, -0.15426876936299344, 0.], 1e-14);
+        let dx = [-0.08331547058768624, 0.3066674859815174, 1.3674951246561629, -0.75];
+        assert_close(&t.backward(&x, &ramp(3)), &dx, 1e-14);
+        assert_close(&t.grad("kernel"), &[0.7424683305376922, 2.4241626106376803], 1e-14);
+    }
+
+    #[test]
+    fn a_missing_channel_is_named_with_its_remedy() {
+        let (error, hint) = refusal(Conv2D::new(64, 3), [28, 28]);
+        let expected = "expected [N, height, width, channels]";
+        assert_eq!(error, format!("layer `on_trial (Conv2D 64, 3×3)` got [N, 28, 28], {expected}"));
+        assert_eq!(hint, "add Reshape::new([28, 28, 1]) before it");
+        assert_eq!(refusal(Conv2D::new(64, 3), [784]).1, "add Reshape::new([28, 28, 1]) before it");
+        assert_eq!(refusal(Conv1D::new(8, 3), [100]).1, "add Reshape::new([100, 1]) before it");
+        assert!(
+            refusal(Conv3D::new(8, 3), [28, 28]).0.ends_with("expected [N, depth, height, width, channels]")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_an_error() {
+        let small = refusal(Conv2D::new(1, [3, 5]), [4, 4, 1]);
+        assert!(small.0.starts_with("layer `on_trial (Conv2D 1, 3×5)`: a window"), "{small:?}");
+        assert!(small.1.contains("padding `same`"), "{small:?}");
+        let both = refusal(Conv2D::new(1, 2).strides([1, 2]).dilation_rate([2, 1]), [9, 9, 1]);
+        assert!(both.0.contains("strides 1×2 and dilation 2×1"), "{both:?}");
+        assert!(refusal(Conv2D::new(0, 3), [9, 9, 1]).0.contains("no filters"));
+        assert!(refusal(Conv2D::new(1, 0), [9, 9, 1]).1.contains("start at 1"));
+        assert!(refusal(Conv2D::new(1, 3).strides(0), [9, 9, 1]).1.contains("start at 1"));
+        assert!(refusal(Conv1D::new(usize::MAX, 3), [9, 9]).0.contains("too large"));
+    }
+}

@@ -107,7 +107,7 @@ impl Layer for Dense {
             let hint = "give the layer at least one unit and one feature";
             return Err(cx.shape_error(self, input, "[N, ..., features]", hint));
         }
-        let kernel = cx.param("kernel", [features, self.units], self.kernel_initializer)?;
+        let kernel = cx.param("kernel", Shape::new(&[features, self.units])?, self.kernel_initializer)?;
         let bias = match self.use_bias {
             true => Some(cx.param("bias", [self.units], self.bias_initializer)?),
             false => None,
@@ -179,5 +179,86 @@ impl Layer for Dense {
 
     fn skip_activation(&mut self, skip: bool) {
         self.skip_activation = skip;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, assert_close, refusal};
+
+    #[test]
+    fn a_batch_by_hand() {
+        let mut t = Trial::new(Dense::new(2), [3]).unwrap();
+        assert_eq!((t.output, t.names()), (Shape::from([2]), vec!["kernel", "bias"]));
+        t.set("kernel", &[1., 2., 3., 4., 5., 6.]);
+        t.set("bias", &[10., -10.]);
+        let x = [1., 0., 2., 0., 1., -1.];
+        assert_eq!(t.forward(&x), [21., 4., 8., -12.]);
+        assert_eq!(t.backward(&x, &[1., 2., 3., 4.]), [5., 11., 17., 11., 25., 39.]); // dz Wᵀ
+        assert_eq!(t.grad("kernel"), [1., 2., 3., 4., -1., 0.]); // xᵀ dz
+        assert_eq!(t.grad("bias"), [4., 6.]);
+    }
+
+    #[test]
+    fn without_bias_only_the_kernel_is_left() {
+        let mut t = Trial::new(Dense::new(1).use_bias(false).activation(Activation::Relu), [2]).unwrap();
+        assert_eq!(t.names(), ["kernel"]);
+        t.set("kernel", &[1., -1.]);
+        assert_eq!(t.forward(&[3., 1., 1., 3.]), [2., 0.]);
+        assert_eq!(t.backward(&[3., 1., 1., 3.], &[5., 7.]), [5., -5., 0., 0.]);
+        assert_eq!(t.grad("kernel"), [15., 5.]);
+    }
+
+    /// Every place of a [2, 2] sample is a row of its own.
+    #[test]
+    fn works_on_the_last_dimension() {
+        let mut t = Trial::new(Dense::new(1), [2, 2]).unwrap();
+        assert_eq!(t.output, Shape::from([2, 1]));
+        t.set("kernel", &[2., 3.]);
+        t.set("bias", &[1.]);
+        assert_eq!(t.forward(&[1., 0., 0., 1., 1., 1., 2., -1.]), [3., 4., 6., 2.]);
+        assert_eq!(t.backward(&[1., 0., 0., 1., 1., 1., 2., -1.], &[1., 2., 3., 4.])[6..], [8., 12.]);
+        assert_eq!(t.grad("kernel"), [12., 1.]);
+        assert_eq!(t.grad("bias"), [10.]);
+    }
+
+    /// gelu's derivative needs z, which y does not give back. Keras's numbers.
+    #[test]
+    fn gelu_remembers_z() {
+        let mut t = Trial::new(Dense::new(2).activation("gelu".parse().unwrap()), [2]).unwrap();
+        t.set("kernel", &[1., 2., -1., 0.5]);
+        t.set("bias", &[0.5, -0.5]);
+        let x = [1., 2., -1., 0.5];
+        assert_close(
+            &t.forward(&x),
+            &[-0.154268769363, 2.484475836686, -0.158655253931, -0.027505063474],
+            1e-11,
+        );
+        let dx = [4.282949218976418, 0.905106210564308, -0.7234643635647144, 0.13156692381264484];
+        assert_close(&t.backward(&x, &[1., 2., 3., 4.]), &dx, 1e-12);
+        let dw = [0.3824512871068959, 2.311981147717118, 0.1400365448061449, 4.032064855682166];
+        assert_close(&t.grad("kernel"), &dw, 1e-12);
+        assert_close(&t.grad("bias"), &[-0.11744153641922161, 1.8384631959154625], 1e-12);
+    }
+
+    /// A loss that has the activation folded in gets z and gives dz.
+    #[test]
+    fn the_activation_can_be_left_to_the_loss() {
+        let mut t = Trial::new(Dense::new(2).activation(Activation::Softmax), [1]).unwrap();
+        t.set("kernel", &[1., 3.]);
+        assert_close(&t.forward(&[1.]), &[1. / (1. + 2f64.exp()), 1. / (1. + (-2f64).exp())], 1e-15);
+        t.layer.skip_activation(true);
+        assert_eq!(t.forward(&[1.]), [1., 3.]);
+        assert_eq!(t.backward(&[1.], &[0.5, -0.5]), [-1.]);
+        assert_eq!(t.layer.output_activation(), Activation::Softmax);
+    }
+
+    #[test]
+    fn no_units_is_an_error() {
+        let (error, hint) = refusal(Dense::new(0), [3]);
+        assert_eq!(error, "layer `on_trial (Dense 0)` got [N, 3], expected [N, ..., features]");
+        assert_eq!(hint, "give the layer at least one unit and one feature");
+        assert!(refusal(Dense::new(usize::MAX), [3]).0.contains("too large"));
     }
 }

@@ -74,3 +74,42 @@ impl Layer for Dropout {
         dx.map_or(Ok(()), |dx| self.apply(cx, dy.as_view(), dx)) //        dx = dy ⊙ m / (1 − r)   [N, ...]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, refusal};
+
+    /// What is left is scaled up, about a quarter is gone (five standard deviations), and backward has the same mask.
+    #[test]
+    fn a_quarter_is_forgotten() {
+        let mut t = Trial::new(Dropout::new(0.25), [1000]).unwrap();
+        let x = vec![3.0; 8000];
+        let y = t.forward(&x);
+        assert!(y.iter().all(|&y| y == 0.0 || y == 4.0));
+        let gone = y.iter().filter(|&&y| y == 0.0).count() as f64;
+        assert!((gone - 2000.0).abs() <= 5.0 * (8000.0f64 * 0.25 * 0.75).sqrt(), "{gone} of 8000");
+        assert_eq!(t.backward(&x, &x), y);
+    }
+
+    #[test]
+    fn inference_and_rate_0_change_nothing() {
+        let x = [1., -2., 3., 4.];
+        for (rate, training) in [(0.5, false), (0.0, true)] {
+            let mut t = Trial::new(Dropout::new(rate), [4]).unwrap();
+            t.training = training;
+            assert_eq!(t.forward(&x), x);
+            assert_eq!(t.backward(&x, &x), x);
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_no_share_is_an_error() {
+        for rate in [1.0, 25.0, -0.1, f64::NAN] {
+            let (error, hint) = refusal(Dropout::new(rate), [4]);
+            let problem = format!("rate {rate} is not in 0 ≤ rate < 1");
+            assert_eq!(error, format!("layer `on_trial (Dropout {rate})`: {problem}"));
+            assert!(hint.contains("0.25 drops a quarter"));
+        }
+    }
+}

@@ -18,6 +18,8 @@ mod recurrent;
 mod reshape;
 mod simple_rnn;
 mod spatial;
+#[cfg(test)]
+mod trial;
 
 pub use activation::ActivationLayer;
 pub use batch_normalization::BatchNormalization;

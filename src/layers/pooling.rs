@@ -248,3 +248,76 @@ impl<R: Reduce, const D: usize> Layer for GlobalPooling<R, D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, refusal};
+
+    #[rustfmt::skip]
+    const IMAGE: [f64; 12] = [1., 7., 3., 4.,
+                              5., 6., 4., 4.,
+                              9., 0., 8., 2.];
+
+    /// 3×4 with windows of 2: the last row is left over, and gets no gradient. Of three equal 4s the first one does.
+    #[test]
+    fn the_largest_of_each_window() {
+        let mut t = Trial::new(MaxPooling2D::default(), [3, 4, 1]).unwrap();
+        assert_eq!(t.output, Shape::from([1, 2, 1]));
+        assert_eq!(t.forward(&IMAGE), [7., 4.]);
+        assert_eq!(t.backward(&IMAGE, &[1., 2.]), [0., 1., 0., 2., 0., 0., 0., 0., 0., 0., 0., 0.]);
+    }
+
+    /// Windows overlap, so one maximum can collect several gradients; zeros of the padding never win.
+    #[test]
+    fn overlapping_windows_and_padding() {
+        let layer = MaxPooling1D::new(3).strides(1).padding(Padding::Same);
+        let mut t = Trial::new(layer, [4, 1]).unwrap();
+        assert_eq!(t.forward(&[-5., -1., -2., -3.]), [-1., -1., -1., -2.]);
+        assert_eq!(t.backward(&[-5., -1., -2., -3.], &[1., 2., 4., 8.]), [0., 7., 8., 0.]);
+    }
+
+    /// Same padding, stride 2 over 3×3: the windows at the right and lower edges hold 2 and 1 numbers.
+    #[test]
+    fn the_mean_does_not_count_padding() {
+        let mut t = Trial::new(AveragePooling2D::new(2).padding(Padding::Same), [3, 3, 1]).unwrap();
+        let x = [1., 2., 3., 4., 5., 6., 7., 8., 9.];
+        assert_eq!(t.forward(&x), [3., 4.5, 7.5, 9.]);
+        assert_eq!(t.backward(&x, &[4., 2., 6., 5.]), [1., 1., 1., 1., 1., 1., 3., 3., 5.]);
+    }
+
+    /// Two channels, two samples: neither mixes with the other.
+    #[test]
+    fn channels_and_samples_stay_apart() {
+        let mut t = Trial::new(MaxPooling1D::new(2), [2, 2]).unwrap();
+        let x = [1., 4., 3., 2., 8., 5., 7., 6.];
+        assert_eq!(t.forward(&x), [3., 4., 8., 6.]);
+        assert_eq!(t.backward(&x, &[1., 2., 3., 4.]), [0., 2., 1., 0., 3., 0., 0., 4.]);
+        let mut t = Trial::new(AveragePooling3D::new([1, 2, 1]), [1, 2, 1, 2]).unwrap();
+        assert_eq!(t.forward(&x), [2., 3., 7.5, 5.5]);
+    }
+
+    #[test]
+    fn global_pooling_leaves_channels() {
+        let x = [1., 4., 3., 2., 8., 0., 4., 6.];
+        let mut t = Trial::new(GlobalAveragePooling2D::new(), [2, 2, 2]).unwrap();
+        assert_eq!((t.output, t.forward(&x)), (Shape::from([2]), vec![4., 3.]));
+        assert_eq!(t.backward(&x, &[4., 8.]), [1., 2., 1., 2., 1., 2., 1., 2.]);
+        let mut t = Trial::new(GlobalMaxPooling1D::new(), [2, 2]).unwrap();
+        assert_eq!(t.forward(&x), [3., 4., 8., 6.]);
+        assert_eq!(t.backward(&x, &[1., 2., 3., 4.]), [0., 2., 1., 0., 3., 0., 0., 4.]);
+        let mut t = Trial::new(GlobalMaxPooling3D::new(), [1, 2, 2, 2]).unwrap();
+        assert_eq!(t.forward(&x), [8., 6.]);
+    }
+
+    #[test]
+    fn errors_name_the_layer() {
+        assert_eq!(
+            refusal(MaxPooling2D::new(2), [28, 28]).0,
+            "layer `on_trial (MaxPooling2D 2×2)` got [N, 28, 28], expected [N, height, width, channels]"
+        );
+        assert!(refusal(AveragePooling1D::new(5), [4, 1]).0.contains("AveragePooling1D 5"));
+        assert!(refusal(GlobalAveragePooling1D::new(), [4]).1.contains("Reshape::new([4, 1])"));
+        assert!(refusal(GlobalMaxPooling3D::new(), [4, 4]).0.contains("GlobalMaxPooling3D"));
+    }
+}

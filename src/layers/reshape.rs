@@ -89,3 +89,45 @@ fn nearest(target: Shape, len: usize) -> Option<Shape> {
         Shape::new(&dims).ok().filter(|shape| shape.len() == len && len > 0)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::trial::{Trial, refusal};
+    use crate::layers::{Flatten, Input};
+
+    /// A model skips these layers; called directly, they copy.
+    #[test]
+    fn numbers_keep_their_order() {
+        fn check(layer: impl Layer, input: Shape, output: Shape) {
+            let (x, dy) = ([1., 2., 3., 4., 5., 6., 7., 8.], [8., 7., 6., 5., 4., 3., 2., 1.]);
+            let mut t = Trial::new(layer, input).unwrap();
+            assert!(t.layer.is_reshape());
+            assert_eq!((t.output, t.forward(&x), t.backward(&x, &dy)), (output, x.to_vec(), dy.to_vec()));
+        }
+        check(Reshape::new([2, 2, 1]), [4].into(), [2, 2, 1].into());
+        check(Flatten::new(), [2, 1, 2].into(), [4].into());
+        check(Flatten::new(), Shape::SCALAR, [1].into());
+        check(Input::new([2, 2]), [2, 2].into(), [2, 2].into());
+    }
+
+    #[test]
+    fn a_wrong_count_is_explained() {
+        let (error, hint) = refusal(Reshape::new([28, 20]), [784]);
+        let expected = "expected [N, ...] with 560 numbers a sample";
+        assert_eq!(error, format!("layer `on_trial (Reshape [28, 20])` got [N, 784], {expected}"));
+        assert!(hint.ends_with("did you mean [28, 28]?"), "{hint}");
+        assert!(refusal(Reshape::new([5, 5]), [784]).1.ends_with("choose extents whose product is 784"));
+        assert!(refusal(Reshape::new([0]), Shape::SCALAR).1.ends_with("did you mean [1]?"));
+        assert!(refusal(Reshape::new([1; 6]), [1]).1.contains("up to 5 dimensions"));
+    }
+
+    #[test]
+    fn an_input_of_another_shape_is_an_error() {
+        let (error, hint) = refusal(Input::new([28, 28, 1]), [784]);
+        assert_eq!(error, "layer `on_trial (Input [28, 28, 1])` got [N, 784], expected [N, 28, 28, 1]");
+        assert_eq!(hint, "reshape the samples to [28, 28, 1], or declare Input::new([784])");
+        assert!(refusal(Input::new([3]), [4]).1.starts_with("give samples of that shape"));
+        assert!(refusal(Input::new([1; 6]), [1]).1.contains("up to 5 dimensions"));
+    }
+}
