@@ -118,6 +118,12 @@ impl Tensor {
     }
 }
 
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Tensor{} {:?}", self.shape, self.to_vec())
+    }
+}
+
 fn too_short(len: usize, shape: Shape) -> Error {
     Error::op("view", format!("{shape} needs {} elements, the buffer has {len}", shape.len()))
 }

@@ -133,11 +133,6 @@ impl Workspace {
         Ok(())
     }
 
-    /// What the last layer wrote: before the folded activation, if the loss has folded one.
-    fn last(&self, n: usize) -> Result<View<'_>> {
-        self.buffers[self.buffers.len() - 1].prefix(self.output_shape(n))
-    }
-
     /// The model's output after [`finish`](Workspace::finish) or [`backward`](Workspace::backward).
     pub(super) fn prediction(&self, n: usize) -> Result<View<'_>> {
         self.prediction.prefix(self.output_shape(n))
