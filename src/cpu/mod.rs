@@ -27,6 +27,7 @@ mod pool;
 mod recurrent;
 mod score;
 mod simd;
+mod tile;
 mod update;
 
 use crate::activations::Activation;

@@ -17,7 +17,7 @@
 
 use crate::error::{Error, Result};
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -44,6 +44,32 @@ const MAX_TASKS: usize = 64;
 pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
     let tasks = (rows.saturating_mul(work) / GRAIN).clamp(1, MAX_TASKS);
     rows.div_ceil(tasks).max(1)
+}
+
+/// Floats of a thread's [`with_own`] memory: a quarter of a megabyte, which L2 holds.
+pub(crate) const OWN: usize = 64 * 1024;
+/// Floats of a thread's [`with_shared`] memory.
+pub(crate) const SHARED: usize = 384 * 1024;
+
+/// A cache line of floats.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Line([f32; 16]);
+
+thread_local! {
+    static OWN_MEMORY: RefCell<Vec<Line>> = RefCell::new(bytemuck::zeroed_vec(OWN / 16));
+    static SHARED_MEMORY: RefCell<Vec<Line>> = RefCell::new(bytemuck::zeroed_vec(SHARED / 16));
+}
+
+/// Lends a task [`OWN`] floats that belong to its thread, at a cache line's boundary. They hold anything.
+/// Workers have theirs from the start and a caller from its first job on, so that later jobs allocate nothing.
+pub(crate) fn with_own<R>(f: impl FnOnce(&mut [f32]) -> R) -> R {
+    OWN_MEMORY.with(|m| f(bytemuck::cast_slice_mut(&mut m.borrow_mut())))
+}
+
+/// Lends the caller of a job [`SHARED`] floats to prepare what its tasks will read. They hold anything.
+pub(crate) fn with_shared<R>(f: impl FnOnce(&mut [f32]) -> R) -> R {
+    SHARED_MEMORY.with(|m| f(bytemuck::cast_slice_mut(&mut m.borrow_mut())))
 }
 
 const OPEN: u64 = 1 << 32;
@@ -103,6 +129,7 @@ impl Shared {
 
     /// A worker's life.
     fn serve(&self) {
+        OWN_MEMORY.with(|_| ()); // made now
         let mut seen = 0;
         while let Some(round) = self.await_round(seen) {
             seen = round;
@@ -225,6 +252,7 @@ impl Pool {
         if tasks < 2 || self.workers.is_empty() || self.busy.swap(true, Acquire) {
             return (0..tasks).for_each(task);
         }
+        OWN_MEMORY.with(|_| ()); // made now, if this is the caller's first job
         let s = &*self.shared;
         // SAFETY: the reference lives on beyond its lifetime in `Shared::job` alone, where only threads inside the
         // round read it; we return after the round is closed and nobody is inside. `work` lets no panic out.
@@ -291,6 +319,11 @@ unsafe impl<T: Send> Sync for Pieces<'_, T> {}
 unsafe impl<T: Send> Send for Pieces<'_, T> {}
 
 impl<'a, T> Pieces<'a, T> {
+    /// Where the slice begins.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+
     pub(crate) fn new(slice: &'a mut [T]) -> Pieces<'a, T> {
         Pieces { start: slice.as_mut_ptr(), len: slice.len(), lent: PhantomData }
     }

@@ -155,6 +155,12 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// Those `n` must be writable; what is behind them is not touched.
     unsafe fn store_part(self, v: Self::V, p: *mut f32, n: usize);
+
+    /// Transposes a block of `LANES` × `LANES`: `to[j·to_row + i] = from[i·from_row + j]`.
+    ///
+    /// # Safety
+    /// `LANES` rows of `LANES` floats must be readable from `from` and writable from `to`.
+    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
 }
 
 /// A register of floats. Operators and methods work lane by lane, but for the last two.
@@ -257,6 +263,16 @@ impl Simd for Portable {
         for (i, lane) in v.0.into_iter().enumerate().take(n) {
             // SAFETY: the caller vouches for n floats.
             unsafe { *p.add(i) = lane };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: the caller vouches for the block in both places.
+                unsafe { *to.add(j * to_row + i) = *from.add(i * from_row + j) };
+            }
         }
     }
 }
@@ -429,6 +445,13 @@ mod tests {
             check("mantissa", z.mantissa() * z.exponent().power_of_two(), &|x, _| x.abs() * 100.0);
             assert_eq!(x.sum(), xs.iter().sum::<f32>()); // exact: all are multiples of 1/8
             assert_eq!(x.largest(), xs[n - 1]);
+            let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
+            let mut turned = vec![-1.0; n * (n + 1)];
+            // SAFETY: n rows of n + 3 and of n + 1 floats.
+            unsafe { s.transpose(block.as_ptr(), n + 3, turned.as_mut_ptr(), n + 1) };
+            for (j, row) in turned.chunks(n + 1).enumerate() {
+                assert!((0..n).all(|i| row[i] == block[i * (n + 3) + j]) && row[n] == -1.0, "column {j}");
+            }
             for part in 0..=n {
                 let mut out = vec![-1.0; n];
                 // SAFETY: `part` floats are in `xs` and in `out`.

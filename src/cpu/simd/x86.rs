@@ -83,6 +83,45 @@ fn below16(n: usize) -> __mmask16 {
     ((1u32 << n.min(16)) - 1) as __mmask16
 }
 
+/// Four floats into each half of a register.
+///
+/// # Safety
+/// They must be readable, and the processor must have AVX.
+#[inline(always)]
+unsafe fn halves(low: *const f32, high: *const f32) -> __m256 {
+    // SAFETY: passed on to our caller.
+    unsafe { _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high)) }
+}
+
+/// [`Simd::transpose`] of a block of 8 × 8. Loading rows i and i + 4 into the halves of one register leaves only
+/// transposes of 4 × 4, inside halves.
+///
+/// # Safety
+/// As there, and the processor must have AVX.
+#[inline(always)]
+unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+    for half in [0, 4] {
+        // SAFETY: columns half..half + 4 of the eight rows, and as many rows of the result; the caller vouches for
+        // both and for the instructions.
+        unsafe {
+            let row = |i: usize| from.wrapping_add(i * from_row + half);
+            let (a, b, c, d) = (
+                halves(row(0), row(4)),
+                halves(row(1), row(5)),
+                halves(row(2), row(6)),
+                halves(row(3), row(7)),
+            );
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)); // a0 b0 a1 b1, c0 d0 c1 d1
+            let (ef, gh) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)); // a2 b2 a3 b3, c2 d2 c3 d3
+            let to = to.add(half * to_row);
+            _mm256_storeu_ps(to, _mm256_shuffle_ps::<0x44>(ab, cd)); //             a0 b0 c0 d0
+            _mm256_storeu_ps(to.add(to_row), _mm256_shuffle_ps::<0xee>(ab, cd));
+            _mm256_storeu_ps(to.add(2 * to_row), _mm256_shuffle_ps::<0x44>(ef, gh));
+            _mm256_storeu_ps(to.add(3 * to_row), _mm256_shuffle_ps::<0xee>(ef, gh));
+        }
+    }
+}
+
 impl Simd for Avx2 {
     type V = F32x8;
     const LANES: usize = 8;
@@ -93,6 +132,8 @@ impl Simd for Avx2 {
         load_part(p: *const f32, n: usize) -> F32x8 = F32x8(_mm256_maskload_ps(p, below(n)));
         store(v: F32x8, p: *mut f32) -> () = _mm256_storeu_ps(p, v.0);
         store_part(v: F32x8, p: *mut f32, n: usize) -> () = _mm256_maskstore_ps(p, below(n), v.0);
+        transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) -> () =
+            transpose8(from, from_row, to, to_row);
     }
 }
 
@@ -106,6 +147,12 @@ impl Simd for Avx512 {
         load_part(p: *const f32, n: usize) -> F32x16 = F32x16(_mm512_maskz_loadu_ps(below16(n), p));
         store(v: F32x16, p: *mut f32) -> () = _mm512_storeu_ps(p, v.0);
         store_part(v: F32x16, p: *mut f32, n: usize) -> () = _mm512_mask_storeu_ps(p, below16(n), v.0);
+        transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) -> () = {
+            transpose8(from, from_row, to, to_row);
+            transpose8(from.add(8), from_row, to.add(8 * to_row), to_row);
+            transpose8(from.add(8 * from_row), from_row, to.add(8), to_row);
+            transpose8(from.add(8 * from_row + 8), from_row, to.add(8 * to_row + 8), to_row);
+        };
     }
 }
 

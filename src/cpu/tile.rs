@@ -1,0 +1,238 @@
+//! The microkernel: one tile of C, held in registers, that all of GEMM and convolution is made of.
+//!
+//! ```text
+//!              NV registers →
+//!            b b b b b b b b         step p: one row of B's panel           (loaded)
+//!   MR  a    c c c c c c c c                 one column of A's sliver       (each number spread over a register)
+//!   ↓   a    c c c c c c c c                 c += a · b, MR · NV times      (accumulators never leave registers)
+//!       a    c c c c c c c c
+//! ```
+//!
+//! A step loads NV registers of B and MR numbers of A for MR · NV multiply-adds. The tile's shape is what the
+//! instruction set's registers can hold: MR · NV accumulators, NV for B and one for A.
+//!
+//! | set | registers | MR | NR = NV · lanes |
+//! |---|---|---|---|
+//! | AVX-512 | 32 of 16 | 14 | 32 |
+//! | AVX2 | 16 of 8 | 6 | 16 |
+//! | portable | 16 of 4 | 4 | 8 |
+//!
+//! A tile at the lower border has fewer rows, one at the right border has one register or writes part of one: the same
+//! code with other constants. Every element of C is a sum over p in ascending order in all of them, so how C was cut
+//! into tiles does not show in a single bit.
+//!
+//! Source: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee and van de Geijn
+//! 2015, "BLIS".
+
+use super::simd::{Lanes, Simd};
+
+/// Registers in a row of a full tile.
+const NV: usize = 2;
+
+/// MR, the rows of a full tile.
+pub(super) const fn rows_of_tile<S: Simd>() -> usize {
+    match S::LANES {
+        16 => 14,
+        8 => 6,
+        _ => 4,
+    }
+}
+
+/// NR, the columns of a full tile: the width of B's panels.
+pub(super) const fn columns_of_tile<S: Simd>() -> usize {
+    NV * S::LANES
+}
+
+/// How to walk through A: the number at row i, run r and position p is at `i·row + r·jump + p·step`, where r counts
+/// through three nested loops. A matrix is one run; a convolution's window is one run for each row of the kernel, read
+/// from the image itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    /// From a row to the next.
+    pub(super) row: usize,
+    /// From a position of a run to the next.
+    pub(super) step: usize,
+    /// Positions of one run.
+    pub(super) len: usize,
+    /// How many runs, outermost loop first.
+    pub(super) runs: [usize; 3],
+    /// From a run to the next in each of the loops.
+    pub(super) jump: [usize; 3],
+}
+
+impl Walk {
+    /// Through a matrix: k steps.
+    pub(super) fn matrix(row: usize, step: usize, k: usize) -> Walk {
+        Walk { row, step, len: k, runs: [1; 3], jump: [0; 3] }
+    }
+
+    /// Steps in all: k.
+    pub(super) fn steps(&self) -> usize {
+        self.len * self.runs[0] * self.runs[1] * self.runs[2]
+    }
+}
+
+/// What becomes of the sums: C = max(α · sums + β C + bias, floor).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail<'a> {
+    pub(super) alpha: f32,
+    /// 0 means that C is not read.
+    pub(super) beta: f32,
+    /// One number for each column of C.
+    pub(super) bias: Option<&'a [f32]>,
+    /// 0 for relu, −∞ for none.
+    pub(super) floor: f32,
+}
+
+impl Tail<'_> {
+    /// C = sums.
+    pub(super) const PLAIN: Tail<'static> =
+        Tail { alpha: 1.0, beta: 0.0, bias: None, floor: f32::NEG_INFINITY };
+    /// C = C + sums.
+    pub(super) const ADD: Tail<'static> = Tail { beta: 1.0, ..Tail::PLAIN };
+
+    /// The part of the tail that holds for block `at` of `blocks` along k: β belongs to the first, the rest to the
+    /// last.
+    pub(super) fn of_block(self, at: usize, blocks: usize) -> Self {
+        let beta = if at == 0 { self.beta } else { 1.0 };
+        match at + 1 == blocks {
+            true => Tail { beta, ..self },
+            false => Tail { beta, bias: None, floor: f32::NEG_INFINITY, ..self },
+        }
+    }
+}
+
+/// Where a tile's operands are.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    /// The tile's first row in A.
+    pub(super) a: *const f32,
+    /// B's panel: [`columns_of_tile`] columns, of which those past `columns` may hold anything.
+    pub(super) b: *const f32,
+    /// From a row of B to the next.
+    pub(super) b_row: usize,
+    /// The tile in C.
+    pub(super) c: *mut f32,
+    /// From a row of C to the next.
+    pub(super) c_row: usize,
+    /// Rows, up to [`rows_of_tile`].
+    pub(super) rows: usize,
+    /// Columns, up to [`columns_of_tile`].
+    pub(super) columns: usize,
+    /// The tile's first column in the bias.
+    pub(super) column: usize,
+}
+
+/// Computes a tile of C.
+///
+/// # Safety
+/// `t.a` must be readable wherever `walk` goes in `t.rows` rows; `t.b` in `walk.steps()` rows of one register if
+/// `t.columns` fit into one, else of [`columns_of_tile`]; `t.c` must be `t.rows` rows of `t.columns`, lent to nobody
+/// else. `t.rows` must be in 1..= [`rows_of_tile`].
+#[inline(always)]
+pub(super) unsafe fn compute<S: Simd>(s: S, t: &Tile, walk: &Walk, tail: &Tail) {
+    /// One arm for each height, with the constants filled in.
+    macro_rules! heights {
+        ($($mr:literal)*) => {
+            match t.rows {
+                $($mr if $mr <= rows_of_tile::<S>() => {
+                    if t.columns > S::LANES {
+                        // SAFETY: passed on to our caller.
+                        unsafe { of_size::<S, $mr, NV>(s, t, walk, tail) }
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { of_size::<S, $mr, 1>(s, t, walk, tail) }
+                    }
+                })*
+                rows => debug_assert!(false, "a tile of {rows} rows"),
+            }
+        };
+    }
+    heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// [`compute`] for one size of the tile, all of it in registers.
+///
+/// # Safety
+/// As for [`compute`], with MR rows and up to NV registers of columns.
+#[inline(always)]
+unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, walk: &Walk, tail: &Tail) {
+    let mut sums = [[s.splat(0.0); NV]; MR];
+    let mut b = t.b;
+    for r0 in 0..walk.runs[0] {
+        for r1 in 0..walk.runs[1] {
+            for r2 in 0..walk.runs[2] {
+                let run = r0 * walk.jump[0] + r1 * walk.jump[1] + r2 * walk.jump[2];
+                let mut a = t.a.wrapping_add(run);
+                for _ in 0..walk.len {
+                    let mut bs = [s.splat(0.0); NV];
+                    for (j, v) in bs.iter_mut().enumerate() {
+                        // SAFETY: the caller vouches for NV registers in each row of B.
+                        *v = unsafe { s.load(b.add(j * S::LANES)) };
+                    }
+                    for (i, row) in sums.iter_mut().enumerate() {
+                        // SAFETY: the caller vouches for the walk through A.
+                        let ai = s.splat(unsafe { *a.add(i * walk.row) });
+                        for (sum, bj) in row.iter_mut().zip(bs) {
+                            *sum = ai.mul_add(bj, *sum);
+                        }
+                    }
+                    a = a.wrapping_add(walk.step); // past the last element after the last step
+                    b = b.wrapping_add(t.b_row);
+                }
+            }
+        }
+    }
+    // SAFETY: the caller vouches for MR rows of C.
+    unsafe { finish(s, t, sums, tail) }
+}
+
+/// Writes the sums to C.
+///
+/// # Safety
+/// As for [`of_size`].
+#[inline(always)]
+unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    t: &Tile,
+    sums: [[S::V; NV]; MR],
+    tail: &Tail,
+) {
+    let ragged = t.columns % S::LANES;
+    let plain = tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY;
+    if plain && ragged == 0 && tail.beta == 0.0 {
+        for (i, row) in sums.into_iter().enumerate() {
+            for (j, v) in row.into_iter().enumerate() {
+                // SAFETY: row i and LANES columns from j · LANES on are inside the tile.
+                unsafe { s.store(v, t.c.add(i * t.c_row + j * S::LANES)) };
+            }
+        }
+        return;
+    }
+    let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
+    let mut bias = [s.splat(0.0); NV];
+    if let Some(all) = tail.bias {
+        for (j, v) in bias.iter_mut().enumerate() {
+            let part = &all[(t.column + j * S::LANES).min(all.len())..];
+            // SAFETY: no more than the slice has.
+            *v = unsafe { s.load_part(part.as_ptr(), part.len().min(S::LANES)) };
+        }
+    }
+    for (i, row) in sums.into_iter().enumerate() {
+        for (j, sum) in row.into_iter().enumerate() {
+            let mut v = sum * alpha;
+            // SAFETY: row i and columns from j · LANES on are inside the tile; the last register of a ragged tile is
+            // loaded and stored in part.
+            unsafe {
+                let c = t.c.add(i * t.c_row + j * S::LANES);
+                let whole = ragged == 0 || j + 1 < NV;
+                if tail.beta != 0.0 {
+                    let old = if whole { s.load(c) } else { s.load_part(c, ragged) };
+                    v = old.mul_add(beta, v);
+                }
+                v = floor.max(v + bias[j]); // NaN is second, and stays
+                if whole { s.store(v, c) } else { s.store_part(v, c, ragged) }
+            }
+        }
+    }
+}
