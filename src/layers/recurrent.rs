@@ -281,3 +281,6 @@ impl<C> State<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
