@@ -48,7 +48,8 @@ use std::fmt::Display;
 /// `examples/custom_layer.rs`.
 ///
 /// The order of calls: `build` once, `plan` whenever the largest batch grows, then any number of
-/// `forward` and `backward`, each `backward` with the `x` and `y` of the `forward` before it.
+/// `forward` and `backward`, each `backward` with the `x` and `y` of the `forward` before it, and one at most for each
+/// `forward`: a layer may use up what its forward left, as recurrent ones do.
 pub trait Layer: Send {
     /// What summaries call it: `Dense`, `Conv2D`.
     fn kind(&self) -> &'static str;
