@@ -38,6 +38,7 @@ pub mod losses;
 pub mod metrics;
 pub mod model;
 pub mod optimizers;
+pub mod presets;
 mod reference;
 pub mod rng;
 pub mod schedules;
