@@ -163,6 +163,18 @@ impl Targets {
         self.len() == 0
     }
 
+    /// The target of sample `i` as reals; empty when there is no such sample.
+    pub fn values_of(&self, i: usize) -> Vec<f32> {
+        let n = self.sample().len();
+        let range = i.saturating_mul(n)..i.saturating_add(1).saturating_mul(n);
+        match self {
+            Targets::Labels { labels, .. } => {
+                labels.get(range).unwrap_or(&[]).iter().map(|&l| l as f32).collect()
+            }
+            Targets::Values { values, .. } => values.get(range).unwrap_or(&[]).to_vec(),
+        }
+    }
+
     pub(super) fn numbers(&self) -> usize {
         match self {
             Targets::Labels { labels, .. } => labels.len(),

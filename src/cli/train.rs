@@ -1,0 +1,186 @@
+//! `handgrad train`: a preset, from its data to its figures beside the published ones.
+
+use super::report::{Report, fingerprint, samples_per_second};
+use super::{say, table};
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use handgrad::data::{AtomicFile, Dataset};
+use handgrad::model::{Compile, Fit, History, Scores};
+use handgrad::presets::{Figure, Figures, Keep, Parts, Preset, Source};
+use handgrad::{Device, Optimizer, Result, Sequential};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// What to train; `handgrad presets` lists them
+    preset: String,
+    /// The folder of the four IDX files, plain or gzipped [default: data/mnist, and for Fashion-MNIST
+    /// $HANDGRAD_FASHION_MNIST or data/fashion-mnist]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How often to go through the training data [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    epochs: Option<usize>,
+    /// How many samples share one update [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    batch_size: Option<usize>,
+    /// sgd, rmsprop, adagrad, adadelta, adam, adamw, adamax or nadam [default: the preset's]
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<String>,
+    /// How far a step goes [default: the optimizer's]
+    #[arg(long, value_name = "X", value_parser = positive)]
+    learning_rate: Option<f64>,
+    /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// How many threads compute [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+    /// auto, cpu, reference or cuda:N
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Use only the first N training and the first N test samples
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    limit: Option<usize>,
+    /// 0: no progress, 1: a line with the time left, 2: one line for each epoch [default: 1, and 0 for logic gates]
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
+    verbose: Option<u8>,
+    /// Write the figures as one JSON object
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1 << 32)
+}
+
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x > 0.0 => Ok(x),
+        _ => Err("not a number above 0".into()),
+    }
+}
+
+/// Everything that can be wrong is found out before the training begins.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let preset = Preset::named(&arguments.preset)?;
+    let mut optimizer: Optimizer = arguments.optimizer.as_deref().unwrap_or(preset.optimizer).parse()?;
+    if let Some(rate) = arguments.learning_rate {
+        optimizer.set_learning_rate(rate)?;
+    }
+    let device = Device::from_name(&arguments.device, arguments.threads)?;
+    if let Some(path) = &arguments.json {
+        drop(AtomicFile::create(path)?);
+    }
+    let data = preset.load(arguments.data.as_deref(), arguments.limit, arguments.seed)?;
+    let epochs = arguments.epochs.unwrap_or(preset.epochs);
+    let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
+
+    announce(preset, &data, &device)?;
+    say(format!(
+        "training  {epochs} × {} samples in batches of {batch_size}, {} with learning rate {}, {}, seed {}",
+        data.train.len(),
+        optimizer.name(),
+        optimizer.learning_rate_now(),
+        preset.loss,
+        arguments.seed,
+    ))?;
+    let mut model = (preset.model)().seed(arguments.seed).device(&device);
+    model.build(data.train.sample_shape())?;
+    model.compile(Compile::new(preset.loss).optimizer(optimizer).metric("accuracy"))?;
+    say(format!("\n{}", model.summary()?))?;
+
+    let quiet = matches!(preset.source, Source::Gate(_));
+    let mut keeper = preset.keeper();
+    let mut fit = Fit::new()
+        .epochs(epochs)
+        .batch_size(batch_size)
+        .verbose(arguments.verbose.unwrap_or(u8::from(!quiet)));
+    if let Some(validation) = &data.validation {
+        fit = fit.validation(validation);
+    }
+    if let Some(keeper) = &mut keeper {
+        fit = fit.callback(keeper);
+    }
+    let history = model.fit(&data.train, fit)?;
+    let kept = keeper.as_ref().and_then(|k| k.best_epoch()).unwrap_or(history.epochs.len() - 1);
+    let test = data.test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
+
+    if let Source::Gate(_) = preset.source {
+        truth_table(&mut model, &data.train)?;
+    }
+    if preset.keep != Keep::Last {
+        say(format!(
+            "Stopped after epoch {}; the weights are those of epoch {}, with the lowest val_loss.",
+            history.epochs.len(),
+            kept + 1
+        ))?;
+    }
+    compare(preset, &history, kept, test.as_ref())?;
+    let rate = samples_per_second(&history, data.train.len());
+    say(format!("{rate:.0} samples/s in training, validation not counted"))?;
+
+    let Some(path) = &arguments.json else { return Ok(()) };
+    let report = Report {
+        preset: preset.name.to_string(),
+        device: device.name().to_string(),
+        threads: device.threads(),
+        seed: arguments.seed,
+        parameters: model.parameter_count()?,
+        weights_sha256: fingerprint(&model.get_weights()?),
+        samples_per_second: rate,
+        epochs: history.epochs.iter().map(Into::into).collect(),
+        test: test.as_ref().map(Into::into),
+    };
+    report.write(path)
+}
+
+fn announce(preset: &Preset, data: &Parts, device: &Device) -> Result<()> {
+    let mut parts = format!("{} samples to train on", data.train.len());
+    if let Some(validation) = &data.validation {
+        parts += &format!(", {} to validate", validation.len());
+    }
+    if let Some(test) = &data.test {
+        parts += &format!(", {} to test", test.len());
+    }
+    say(format!("preset    {}: {}", preset.name, preset.summary))?;
+    say(format!("data      {}, {}: {parts}", preset.source, data.origin))?;
+    say(format!("device    {}", device.describe()))
+}
+
+/// What a logic gate's model makes of each row.
+fn truth_table(model: &mut Sequential, rows: &Dataset) -> Result<()> {
+    let mut table = table(&["input", "wanted", "predicted"]);
+    let predictions = model.predict(rows.x())?.to_vec();
+    let wanted = rows.y();
+    for (i, predicted) in predictions.iter().enumerate() {
+        let input = rows.x().values_of(i);
+        let input: Vec<String> = input.iter().map(f32::to_string).collect();
+        table.add_row([input.join(", "), wanted.values_of(i)[0].to_string(), format!("{predicted:.4}")]);
+    }
+    say(table)
+}
+
+/// The figures beside the published ones.
+fn compare(preset: &Preset, history: &History, kept: usize, test: Option<&Scores>) -> Result<()> {
+    let published = &preset.published;
+    let mut table = table(&["", "loss", "published", "accuracy", "published"]);
+    let mut row = |what: &str, loss: Option<f64>, accuracy: Option<f64>, by: Figures| {
+        if loss.is_some() || accuracy.is_some() {
+            let own = |figure: Option<f64>| figure.map_or("".into(), |f| format!("{f:.4}"));
+            let theirs = |figure: Figure| figure.to_string();
+            table.add_row([what, &own(loss), &theirs(by.loss), &own(accuracy), &theirs(by.accuracy)]);
+        }
+    };
+    row("training", history.last("loss"), history.last("accuracy"), published.training);
+    let kept = history.epochs.get(kept).map(|epoch| &epoch.scores);
+    let of = |name: &str| kept.and_then(|scores| scores.get(name));
+    row("validation", of("val_loss"), of("val_accuracy"), published.validation);
+    let of = |name: &str| test.and_then(|scores| scores.get(name));
+    row("test", of("loss"), of("accuracy"), published.test);
+    say(table)?;
+    match published.note {
+        "" => Ok(()),
+        note => say(format!("Published: {note}.")),
+    }
+}
