@@ -1,13 +1,14 @@
 //! `handgrad gradcheck`: every backward pass against difference quotients, as the engine's own tests do it.
 
-use super::say;
+use super::{say, table};
 use clap::Args;
+use comfy_table::CellAlignment::Right;
 use handgrad::gradcheck::{cases, check};
 use handgrad::{Device, Error, Result};
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// A layer, loss or model as in `Dense`, `LSTM` or `huber`; or all
+    /// A layer, a loss or `Model`, as in `Dense`, `LSTM` or `huber`; or all
     #[arg(value_name = "LAYER", default_value = "all")]
     layer: String,
     /// reference (f64, tolerance 1e-6), cpu or cuda:N (f32, tolerance 1e-3)
@@ -15,45 +16,49 @@ pub(super) struct Arguments {
     device: String,
 }
 
-/// Prints a row as soon as its case is checked.
+/// Checks every case of the chosen layer and prints one row for each.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let device = Device::from_name(&arguments.device, None)?;
     let all = cases();
-    let chosen: Vec<_> = all
-        .iter()
-        .filter(|case| arguments.layer == "all" || case.kind.eq_ignore_ascii_case(&arguments.layer))
-        .collect();
-    if chosen.is_empty() {
-        let mut known: Vec<&str> = all.iter().map(|case| case.kind).collect();
-        known.dedup();
-        known.push("all");
+    let is_chosen = |kind: &str| arguments.layer == "all" || kind.eq_ignore_ascii_case(&arguments.layer);
+    if !all.iter().any(|case| is_chosen(case.kind)) {
+        let mut known = vec!["all"];
+        for case in &all {
+            if !known.contains(&case.kind) {
+                known.push(case.kind);
+            }
+        }
         return Err(Error::unknown("layer", &arguments.layer, &known));
     }
-    say(format!("Gradients on {}\n", device.describe()))?;
-    say(row("layer", "configuration", "params", "inputs", "worst error", "where"))?;
-    let mut failures = 0;
-    for case in &chosen {
+    say(format!("Gradients on {}", device.describe()))?;
+    let mut rows = table(&["layer", "configuration", "parameters", "inputs", "worst error", "where", ""]);
+    let (mut count, mut failures) = (0, Vec::new());
+    for case in all.iter().filter(|case| is_chosen(case.kind)) {
         let report = check(&device, case)?;
-        let worst = &report.worst;
-        let (parameters, inputs) = (report.parameters.to_string(), report.inputs.to_string());
-        let (error, place) = (format!("{:.1e}", worst.error), format!("{}[{}]", worst.tensor, worst.index));
-        let line = row(report.kind, &report.configuration, &parameters, &inputs, &error, &place);
-        if report.passed() {
-            say(line)?;
-        } else {
-            failures += 1;
-            say(format!("{line}  WRONG\n  {report}"))?;
+        rows.add_row([
+            report.kind,
+            &report.configuration,
+            &report.parameters.to_string(),
+            &report.inputs.to_string(),
+            &format!("{:.1e}", report.worst.error),
+            &format!("{}[{}]", report.worst.tensor, report.worst.index),
+            if report.passed() { "ok" } else { "WRONG" },
+        ]);
+        count += 1;
+        if !report.passed() {
+            failures.push(report);
         }
     }
-    if failures > 0 {
-        return Err(Error::invalid(
-            format!("{failures} of {} gradient checks failed", chosen.len()),
-            "look at the rows marked WRONG: a backward pass is not the derivative of its forward pass",
-        ));
+    for column in 2..=4 {
+        rows.column_mut(column).into_iter().for_each(|c| c.set_cell_alignment(Right));
     }
-    say(format!("\nAll {} gradient checks passed.", chosen.len()))
-}
-
-fn row(kind: &str, configuration: &str, parameters: &str, inputs: &str, error: &str, place: &str) -> String {
-    format!("{kind:<24} {configuration:<56} {parameters:>6} {inputs:>6} {error:>11}  {place}")
+    say(rows)?;
+    failures.iter().try_for_each(say)?;
+    match failures.len() {
+        0 => say(format!("All {count} gradient checks passed.")),
+        n => Err(Error::invalid(
+            format!("{n} of {count} gradient checks failed"),
+            "look at the rows marked WRONG: a backward pass is not the derivative of its forward pass",
+        )),
+    }
 }
