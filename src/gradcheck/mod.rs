@@ -135,7 +135,12 @@ impl<'a> Oracle<'a> {
     pub fn new(case: &'a Case) -> Result<Oracle<'a>> {
         let device = Device::reference();
         let mut subject = Subject::new(&device, case)?;
-        let numeric = differentiate(&mut subject, &device)?;
+        let mut numeric = subject.point().to_vec();
+        for (slot, tensor) in numeric.iter_mut().enumerate() {
+            for (index, value) in tensor.values.iter_mut().enumerate() {
+                *value = central(&mut subject, &device, slot, index)?;
+            }
+        }
         Ok(Oracle { case, numeric })
     }
 
@@ -210,20 +215,14 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Central differences of every input and parameter.
+/// (L(h) − L(−h)) / 2h with [`STEP`]: the derivative by one number of one slot of the subject's
+/// [`point`](Subject::point).
 ///
 /// # Errors
 /// Those of the device.
-pub fn differentiate(subject: &mut Subject, device: &Device) -> Result<Vec<Slot>> {
-    let mut gradient = subject.point().to_vec();
-    for (slot, tensor) in gradient.iter_mut().enumerate() {
-        for (index, value) in tensor.values.iter_mut().enumerate() {
-            let above = subject.moved(device, slot, index, STEP)?;
-            let below = subject.moved(device, slot, index, -STEP)?;
-            *value = (above - below) / (2.0 * STEP);
-        }
-    }
-    Ok(gradient)
+pub fn central(subject: &mut Subject, device: &Device, slot: usize, index: usize) -> Result<f64> {
+    let mut at = |step| subject.moved(device, slot, index, step);
+    Ok((at(STEP)? - at(-STEP)?) / (2.0 * STEP))
 }
 
 /// (L(−2h) − 8 L(−h) + 8 L(h) − L(2h)) / 12h: exact for polynomials of degree 4.
