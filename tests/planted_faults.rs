@@ -222,6 +222,44 @@ fn no_op_of_a_forward_errs_unnoticed() {
     tally.finish();
 }
 
+/// The error of the gradient check when one op of a backward errs.
+fn error_of(case: &Case, op: &str, nth: usize, output: usize, fault: Fault) -> f64 {
+    let reference = Device::reference();
+    let (device, watch) = faulty(&reference);
+    let mut subject = Subject::new(&reference, case).unwrap();
+    let mut run = |plant| {
+        watch.plant(plant);
+        subject.forward(&reference).unwrap();
+        subject.backward(&device, true).unwrap();
+        (subject.gradients().unwrap(), watch.log())
+    };
+    let (_, log) = run(None);
+    let mut calls = log.calls.iter().enumerate().filter(|(_, (name, _))| *name == op).map(|(call, _)| call);
+    let call = calls.nth(nth).unwrap();
+    let (gradients, _) = run(Some(Plant { call, period: log.calls.len(), output, fault }));
+    compare(Oracle::new(case).unwrap().numeric(), &gradients).error
+}
+
+fn case(kind: &str, configuration: &str) -> Case {
+    cases().into_iter().find(|c| c.kind == kind && c.configuration == configuration).unwrap()
+}
+
+#[test]
+fn an_lstm_whose_cell_gradient_forgets_the_forget_gate() {
+    // Backward walks from the last step, number 0 here, to the first, number 4, whose dc nobody reads.
+    for nth in 0..4 {
+        assert!(error_of(&case("LSTM", "3 units"), "lstm_step_backward", nth, 1, Fault::NoForget) > 1e-3);
+    }
+}
+
+#[test]
+fn a_loss_gradient_scaled_by_the_batch_twice_or_never() {
+    let model = case("Model", "CNN, softmax folded");
+    for factor in [1.0 / 3.0, 3.0] {
+        assert!(error_of(&model, "loss_step", 0, 2, Fault::Scale(factor)) > 0.1);
+    }
+}
+
 /// Whether a gradient is that of what the subject computes: the gradient check, up to the first element that says no.
 fn is_gradient(subject: &mut Subject, device: &Device, gradient: &[Slot]) -> bool {
     let mut numeric = gradient.to_vec();
