@@ -1,35 +1,309 @@
-#![allow(unused)]
+//! Pooling: the largest or the mean number of each window, channel by channel, so that a register holds neighbours.
+//!
+//! ```text
+//! max      y[o, c] = max over taps of x[i(o, tap), c]       dx gets dy where the first tap equals y
+//! average  y[o, c] = Σ over taps of x[i(o, tap), c] / taps   dx gets dy / taps everywhere
+//! ```
+//!
+//! Forward is cut into lines of the output. Backward is cut into images, because windows of neighbouring lines may
+//! overlap in dx.
+
 use super::Cpu;
-use crate::activations::Activation;
-use crate::backend::*;
-use crate::error::Result;
-use crate::losses::Loss;
-use crate::metrics::Score;
-use crate::optimizers::Update;
-use crate::rng::Noise;
+use super::parallel::rows_per_task;
+use super::simd::{Kernel, Lanes, Simd};
+use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
+use crate::tensor::{View, ViewMut};
 use crate::window::Window;
 
-pub(super) fn max_pool(_cpu: &Cpu, _w: &Window, _x: View, _y: ViewMut) -> Result<()> {
-    todo!("max_pool")
+/// Registers of channels that share one walk over the taps.
+const GROUP: usize = 4;
+
+/// The number of images, if x [n, D, H, W, C] and y [n, od, oh, ow, filters] fit the window.
+pub(super) fn images(op: &'static str, w: &Window, x: Shape, y: Shape, filters: usize) -> Result<usize> {
+    let (input, output) = (w.input_len(), w.positions() * filters);
+    let n = if input == 0 { 0 } else { x.len() / input };
+    match x.len() == n * input && y.len() == n * output {
+        true => Ok(n),
+        false => Err(Error::op(op, format!("{x} and {y} for a window of {:?}", w.kernel))),
+    }
 }
 
+/// Along `axis`, the taps of output position `o` that lie in the input: position of the first, and how many.
+#[inline(always)]
+pub(super) fn span(w: &Window, axis: usize, o: usize) -> (usize, usize) {
+    let dilation = w.dilation[axis];
+    let steps = |distance: usize| if dilation == 1 { distance } else { distance.div_ceil(dilation) };
+    let corner = o * w.stride[axis]; // of the window, counted from the first element of the padding
+    let skipped = steps(w.before[axis].saturating_sub(corner));
+    let end = steps((w.input[axis] + w.before[axis]).saturating_sub(corner)).min(w.kernel[axis]);
+    ((corner + skipped * dilation).saturating_sub(w.before[axis]), end.saturating_sub(skipped))
+}
+
+/// Calls `visit` with the input position of every tap of one window, in row-major order. `depth` and `height` are
+/// spans, `o` is the output position along the width. Returns how many there were.
+#[inline(always)]
+fn each_tap(
+    w: &Window,
+    depth: (usize, usize),
+    height: (usize, usize),
+    o: usize,
+    mut visit: impl FnMut(usize),
+) {
+    let width = span(w, 2, o);
+    for d in 0..depth.1 {
+        for h in 0..height.1 {
+            let row = (depth.0 + d * w.dilation[0]) * w.input[1] + height.0 + h * w.dilation[1];
+            for k in 0..width.1 {
+                visit(row * w.input[2] + width.0 + k * w.dilation[2]);
+            }
+        }
+    }
+}
+
+/// See [`Backend::max_pool`](crate::Backend::max_pool).
+pub(super) fn max_pool(cpu: &Cpu, w: &Window, x: View, y: ViewMut) -> Result<()> {
+    forward(cpu, "max_pool", w, true, x, y)
+}
+
+/// See [`Backend::average_pool`](crate::Backend::average_pool).
+pub(super) fn average_pool(cpu: &Cpu, w: &Window, x: View, y: ViewMut) -> Result<()> {
+    forward(cpu, "average_pool", w, false, x, y)
+}
+
+fn forward(cpu: &Cpu, op: &'static str, w: &Window, max: bool, x: View, y: ViewMut) -> Result<()> {
+    let n = images(op, w, x.shape(), y.shape(), w.channels)?;
+    let (x, line) = (x.f32()?, w.output[2] * w.channels);
+    let per_task = rows_per_task(n * w.output[0] * w.output[1], line * w.kernel.iter().product::<usize>());
+    cpu.pool.run_chunks(y.f32()?, per_task * line, |task, y| {
+        cpu.isa.run(Forward { w, max, x, first: task * per_task, y });
+    });
+    Ok(())
+}
+
+/// Some lines of the output.
+struct Forward<'a> {
+    w: &'a Window,
+    max: bool,
+    x: &'a [f32],
+    /// The first line.
+    first: usize,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Forward { w, max, x, first, y } = self;
+        let [od, oh, ow] = w.output;
+        for (l, line) in y.chunks_exact_mut(ow * w.channels).enumerate() {
+            let (image, o) = ((first + l) / (od * oh), (first + l) % (od * oh));
+            let x = &x[image * w.input_len()..][..w.input_len()];
+            let (depth, height) = (span(w, 0, o / oh), span(w, 1, o % oh));
+            for (o, y) in line.chunks_exact_mut(w.channels).enumerate() {
+                let mut c = 0;
+                while c + GROUP * S::LANES <= w.channels {
+                    pool_group::<S, GROUP>(s, w, max, x, depth, height, o, c, S::LANES, y);
+                    c += GROUP * S::LANES;
+                }
+                while c < w.channels {
+                    let lanes = S::LANES.min(w.channels - c);
+                    pool_group::<S, 1>(s, w, max, x, depth, height, o, c, lanes, y);
+                    c += lanes;
+                }
+            }
+        }
+    }
+}
+
+/// `G` registers of one output position, from channel `c` on; `lanes` channels in each.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn pool_group<S: Simd, const G: usize>(
+    s: S,
+    w: &Window,
+    max: bool,
+    x: &[f32],
+    depth: (usize, usize),
+    height: (usize, usize),
+    o: usize,
+    c: usize,
+    lanes: usize,
+    y: &mut [f32],
+) {
+    let mut best = [s.splat(if max { f32::NEG_INFINITY } else { 0.0 }); G];
+    let mut taps = 0.0;
+    each_tap(
+        w,
+        depth,
+        height,
+        o,
+        #[inline(always)]
+        |at| {
+            let x = &x[at * w.channels + c..][..(G - 1) * S::LANES + lanes];
+            taps += 1.0;
+            for (g, best) in best.iter_mut().enumerate() {
+                // SAFETY: the slice has `lanes` numbers in each of the G registers.
+                let v = unsafe { load(s, x.as_ptr().add(g * S::LANES), lanes) };
+                *best = if max { v.max(*best) } else { v + *best };
+            }
+        },
+    );
+    let y = &mut y[c..][..(G - 1) * S::LANES + lanes];
+    for (g, best) in best.into_iter().enumerate() {
+        let v = if max { best } else { best / s.splat(taps) };
+        // SAFETY: as above.
+        unsafe { store(s, v, y.as_mut_ptr().add(g * S::LANES), lanes) };
+    }
+}
+
+/// See [`Backend::max_pool_backward`](crate::Backend::max_pool_backward).
 pub(super) fn max_pool_backward(
-    _cpu: &Cpu,
-    _w: &Window,
-    _x: View,
-    _y: View,
-    _dy: View,
-    _dx: ViewMut,
+    cpu: &Cpu,
+    w: &Window,
+    x: View,
+    y: View,
+    dy: View,
+    dx: ViewMut,
 ) -> Result<()> {
-    todo!("max_pool_backward")
+    let op = "max_pool_backward";
+    if x.len() != dx.len() || y.len() != dy.len() {
+        let (x, dx, y, dy) = (x.shape(), dx.shape(), y.shape(), dy.shape());
+        return Err(Error::op(op, format!("x {x} and dx {dx}, y {y} and dy {dy}")));
+    }
+    backward(cpu, op, w, Some((x.f32()?, y.f32()?)), dy, dx)
 }
 
-pub(super) fn average_pool(_cpu: &Cpu, _w: &Window, _x: View, _y: ViewMut) -> Result<()> {
-    todo!("average_pool")
+/// See [`Backend::average_pool_backward`](crate::Backend::average_pool_backward).
+pub(super) fn average_pool_backward(cpu: &Cpu, w: &Window, dy: View, dx: ViewMut) -> Result<()> {
+    backward(cpu, "average_pool_backward", w, None, dy, dx)
 }
 
-pub(super) fn average_pool_backward(_cpu: &Cpu, _w: &Window, _dy: View, _dx: ViewMut) -> Result<()> {
-    todo!("average_pool_backward")
+fn backward(
+    cpu: &Cpu,
+    op: &'static str,
+    w: &Window,
+    max: Option<(&[f32], &[f32])>,
+    dy: View,
+    dx: ViewMut,
+) -> Result<()> {
+    let n = images(op, w, dx.shape(), dy.shape(), w.channels)?;
+    let (dy, input, output) = (dy.f32()?, w.input_len(), w.positions() * w.channels);
+    let per_task = rows_per_task(n, output * w.kernel.iter().product::<usize>());
+    cpu.pool.run_chunks(dx.f32()?, per_task * input, |task, dx| {
+        for (i, dx) in dx.chunks_exact_mut(input).enumerate() {
+            let i = task * per_task + i;
+            let (x_of, y_of) = (i * input..(i + 1) * input, i * output..(i + 1) * output);
+            let max = max.map(|(x, y)| (&x[x_of], &y[y_of.clone()]));
+            cpu.isa.run(Backward { w, max, dy: &dy[y_of], dx });
+        }
+    });
+    Ok(())
+}
+
+/// One image.
+struct Backward<'a> {
+    w: &'a Window,
+    /// x and y for max, none for average.
+    max: Option<(&'a [f32], &'a [f32])>,
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Backward { w, max, dy, dx } = self;
+        let [_, oh, ow] = w.output;
+        dx.fill(0.0);
+        for (o, dy) in dy.chunks_exact(w.channels).enumerate() {
+            let (depth, height, width) =
+                (span(w, 0, o / ow / oh), span(w, 1, o / ow % oh), span(w, 2, o % ow));
+            let share = s.splat(1.0 / (depth.1 * height.1 * width.1) as f32);
+            for c in (0..w.channels).step_by(S::LANES) {
+                let lanes = S::LANES.min(w.channels - c);
+                // SAFETY: `lanes` channels are left.
+                let mut d = unsafe { load(s, dy[c..].as_ptr(), lanes) };
+                let y = match max {
+                    // SAFETY: as above.
+                    Some((_, y)) => unsafe { load(s, y[o * w.channels + c..].as_ptr(), lanes) },
+                    None => {
+                        d = d * share;
+                        s.splat(0.0)
+                    }
+                };
+                each_tap(
+                    w,
+                    depth,
+                    height,
+                    o % ow,
+                    #[inline(always)]
+                    |at| {
+                        let to = &mut dx[at * w.channels + c..][..lanes];
+                        let mut add = d;
+                        if let Some((x, _)) = max {
+                            let x = &x[at * w.channels + c..][..lanes];
+                            // SAFETY: the slice has `lanes` numbers.
+                            let equal = unsafe { load(s, x.as_ptr(), lanes) }.ge(y); // y is the largest
+                            add = S::V::select(equal, d, s.splat(0.0));
+                            d = S::V::select(equal, s.splat(0.0), d); // the first one has it all
+                        }
+                        // SAFETY: the slice has `lanes` numbers.
+                        unsafe { store(s, load(s, to.as_ptr(), lanes) + add, to.as_mut_ptr(), lanes) };
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// `lanes` floats, 0 in the others.
+///
+/// # Safety
+/// They must be readable.
+#[inline(always)]
+pub(super) unsafe fn load<S: Simd>(s: S, p: *const f32, lanes: usize) -> S::V {
+    // SAFETY: passed on to our caller.
+    unsafe { if lanes == S::LANES { s.load(p) } else { s.load_part(p, lanes) } }
+}
+
+/// Writes `lanes` floats.
+///
+/// # Safety
+/// They must be writable.
+#[inline(always)]
+pub(super) unsafe fn store<S: Simd>(s: S, v: S::V, p: *mut f32, lanes: usize) {
+    // SAFETY: passed on to our caller.
+    unsafe { if lanes == S::LANES { s.store(v, p) } else { s.store_part(v, p, lanes) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::window::Padding;
+
+    /// `span` against the definition, `Window::at`.
+    #[test]
+    fn spans_are_the_taps_inside() {
+        for (n, k, s, d, padding) in [
+            (7, 3, 1, 1, Padding::Same),
+            (7, 3, 2, 1, Padding::Same),
+            (8, 3, 2, 1, Padding::Same),
+            (9, 4, 3, 1, Padding::Valid),
+            (9, 3, 1, 3, Padding::Same),
+            (2, 5, 1, 2, Padding::Same),
+        ] {
+            let w = Window::new([n, 1].into(), &[k], &[s], &[d], padding).unwrap();
+            for o in 0..w.output[2] {
+                let inside: Vec<usize> = (0..k).filter_map(|k| w.at(2, o, k)).collect();
+                let (first, count) = span(&w, 2, o);
+                let ours: Vec<usize> = (0..count).map(|k| first + k * d).collect();
+                assert_eq!(ours, inside, "{w:?} at {o}");
+            }
+        }
+    }
 }
