@@ -19,13 +19,13 @@ use crate::window::Window;
 /// Registers of channels that share one walk over the taps.
 const GROUP: usize = 4;
 
-/// The number of images, if x [n, D, H, W, C] and y [n, od, oh, ow, filters] fit the window.
-pub(super) fn images(op: &'static str, w: &Window, x: Shape, y: Shape, filters: usize) -> Result<usize> {
-    let (input, output) = (w.input_len(), w.positions() * filters);
-    let n = if input == 0 { 0 } else { x.len() / input };
-    match x.len() == n * input && y.len() == n * output {
+/// The number of images, if x is [n, D, H, W, C] and `rows` a matrix of `columns` with a row for each window.
+pub(super) fn images(op: &'static str, w: &Window, x: Shape, rows: Shape, columns: usize) -> Result<usize> {
+    let n = x.rows();
+    let fits = x.rank() > 1 && x.len() == n * w.input_len() && x.last() == w.channels;
+    match fits && rows.as_matrix() == (n * w.positions(), columns) {
         true => Ok(n),
-        false => Err(Error::op(op, format!("{x} and {y} for a window of {:?}", w.kernel))),
+        false => Err(Error::op(op, format!("{x} and {rows} for a window {:?} over {:?}", w.kernel, w.input))),
     }
 }
 
