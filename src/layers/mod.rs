@@ -15,6 +15,8 @@ mod input;
 mod lstm;
 mod pooling;
 mod recurrent;
+#[cfg(test)]
+mod recurrent_tests;
 mod reshape;
 mod simple_rnn;
 mod spatial;

@@ -281,6 +281,3 @@ impl<C> State<C> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
