@@ -54,6 +54,15 @@ fn report(arguments: &str) -> Value {
 }
 
 #[test]
+fn a_training_keeps_the_best_weights_and_says_which() {
+    let fashion = data(|_| ());
+    let mut command = handgrad("train fashion-early-stopping --device reference --epochs 3 --data");
+    command.arg(fashion.path());
+    let out = succeeds(command);
+    assert!(out.contains("the weights are those of epoch") && out.contains("stopped near epoch 13"), "{out}");
+}
+
+#[test]
 fn a_training_shows_its_model_and_its_figures_beside_the_published_ones() {
     let out = succeeds(handgrad("train xor --device reference --seed 1"));
     for words in
@@ -67,7 +76,10 @@ fn a_training_shows_its_model_and_its_figures_beside_the_published_ones() {
     {
         assert!(out.contains(words), "{words} is missing in {out}");
     }
-    assert!(!succeeds(handgrad("train mnist-mlp --limit 40 --epochs 1 --verbose 0")).contains("Epoch"));
+    assert!(
+        !succeeds(handgrad("train mnist-mlp --device reference --limit 40 --epochs 1 --verbose 0"))
+            .contains("Epoch")
+    );
 }
 
 #[test]
@@ -117,6 +129,12 @@ fn the_optimizer_can_be_changed() {
     assert_eq!(published, first_loss("--optimizer sgd --learning-rate 0.01"));
     assert_ne!(published, first_loss("--learning-rate 0.1"));
     assert_ne!(published, first_loss("--optimizer adam"));
+}
+
+#[test]
+fn a_training_that_diverges_says_so() {
+    let diverging = handgrad("train or --device reference --learning-rate 1e6");
+    fails_with_hint(diverging, 1, "training diverged");
 }
 
 #[test]
@@ -205,7 +223,7 @@ fn bad_files_end_in_one_sentence() {
     let cases: [(&str, Vec<u8>); 6] = [
         ("ends within its first four bytes", vec![]),
         ("promises 15696 bytes, the file has 16", header(20)),
-        ("promises 3367254361104 bytes", header(u32::MAX)),
+        ("promises 3367254359296 bytes", header(u32::MAX)),
         ("not an IDX file", b"<html>Not found</html>".to_vec()),
         ("element type 0x0a", [&[0, 0, 10, 3][..], &header(20)[4..]].concat()),
         ("21 images, but 20 labels", [header(21), vec![0; 21 * 784]].concat()),
@@ -250,7 +268,8 @@ fn a_data_set_that_is_nowhere_says_where_it_belongs() {
     command.env("HANDGRAD_FASHION_MNIST", empty.path().join("fashion"));
     fails_with_hint(command, 1, "there is no such folder");
     let mut command = handgrad("train fashion-relu --limit 20 --epochs 1 --device reference");
-    command.env("HANDGRAD_FASHION_MNIST", data(|_| ()).keep());
+    let fashion = data(|_| ());
+    command.env("HANDGRAD_FASHION_MNIST", fashion.path());
     succeeds(command);
 }
 

@@ -4,18 +4,19 @@ use super::report::{Report, fingerprint, samples_per_second};
 use super::{say, table};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use handgrad::callbacks::EarlyStopping;
 use handgrad::data::{AtomicFile, Dataset};
 use handgrad::model::{Compile, Fit, History, Scores};
-use handgrad::presets::{Figure, Figures, Keep, Parts, Preset, Source};
-use handgrad::{Device, Optimizer, Result, Sequential};
+use handgrad::presets::{Figure, Figures, Parts, Preset, Source};
+use handgrad::{Device, Error, Optimizer, Result, Sequential};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
     preset: String,
-    /// The folder of the four IDX files, plain or gzipped [default: data/mnist, and for Fashion-MNIST
-    /// $HANDGRAD_FASHION_MNIST or data/fashion-mnist]
+    /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
+    /// data; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// How often to go through the training data [default: the preset's]
@@ -28,10 +29,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
     /// How far a step goes [default: the optimizer's]
-    #[arg(long, value_name = "X", value_parser = positive)]
+    #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// How many threads compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
@@ -103,19 +104,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         fit = fit.callback(keeper);
     }
     let history = model.fit(&data.train, fit)?;
-    let kept = keeper.as_ref().and_then(|k| k.best_epoch()).unwrap_or(history.epochs.len() - 1);
+    if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
+        return Err(Error::data(
+            format!("training diverged: after epoch {} the loss is no longer a number", epoch + 1),
+            "give a lower --learning-rate, or another --optimizer",
+        ));
+    }
     let test = data.test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
 
     if let Source::Gate(_) = preset.source {
         truth_table(&mut model, &data.train)?;
     }
-    if preset.keep != Keep::Last {
+    let best = keeper.as_ref().and_then(EarlyStopping::best_epoch);
+    if let Some(best) = best {
+        let (last, best) = (history.epochs.len(), best + 1);
         say(format!(
-            "Stopped after epoch {}; the weights are those of epoch {}, with the lowest val_loss.",
-            history.epochs.len(),
-            kept + 1
+            "Ended with epoch {last}; the weights are those of epoch {best}, with the lowest val_loss."
         ))?;
     }
+    let kept = best.unwrap_or(history.epochs.len() - 1);
     compare(preset, &history, kept, test.as_ref())?;
     let rate = samples_per_second(&history, data.train.len());
     say(format!("{rate:.0} samples/s in training, validation not counted"))?;
