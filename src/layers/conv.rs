@@ -15,7 +15,7 @@
 //!
 //! im2col copies each window into a row, `[N·od·oh·ow, kd·kh·kw·C]`; then the sum over taps is the inner sum of a matrix
 //! product, z = im2col(x) K + b, and all of Dense's equations hold. A window and its padding are
-//! [`Window`](crate::window::Window)'s.
+//! [`Window`]'s.
 //!
 //! Source: LeCun et al. 1998; Dumoulin, Visin 2016 (the arithmetic of padding and strides); Goodfellow et al. 2016, §9.
 

@@ -4,37 +4,40 @@
 //! it is the outermost dimension. A layer is its configuration and, once built, its [`Param`]s and those caches that
 //! its input and output cannot give back.
 
-mod activation;
-mod batch_normalization;
-mod conv;
-mod dense;
-mod dropout;
-mod flatten;
-mod gru;
-mod input;
-mod lstm;
-mod pooling;
+pub mod activation;
+pub mod batch_normalization;
+pub mod conv;
+pub mod dense;
+pub mod dropout;
+pub mod flatten;
+pub mod gru;
+pub mod input;
+pub mod lstm;
+pub mod pooling;
 mod recurrent;
 #[cfg(test)]
 mod recurrent_tests;
-mod reshape;
-mod simple_rnn;
+pub mod reshape;
+pub mod simple_rnn;
 mod spatial;
 #[cfg(test)]
 mod trial;
 
-pub use activation::ActivationLayer;
-pub use batch_normalization::BatchNormalization;
-pub use conv::{Conv, Conv1D, Conv2D, Conv3D};
-pub use dense::Dense;
-pub use dropout::Dropout;
-pub use flatten::Flatten;
-pub use gru::GRU;
-pub use input::Input;
-pub use lstm::LSTM;
-pub use pooling::*;
-pub use reshape::Reshape;
-pub use simple_rnn::SimpleRNN;
+#[doc(inline)]
+pub use self::{
+    activation::ActivationLayer,
+    batch_normalization::BatchNormalization,
+    conv::{Conv, Conv1D, Conv2D, Conv3D},
+    dense::Dense,
+    dropout::Dropout,
+    flatten::Flatten,
+    gru::GRU,
+    input::Input,
+    lstm::LSTM,
+    pooling::*,
+    reshape::Reshape,
+    simple_rnn::SimpleRNN,
+};
 pub use spatial::Extents;
 
 use crate::activations::Activation;
