@@ -34,7 +34,11 @@ fn replay(name: &str, epochs: Option<usize>) {
 fn agree(preset: &str, part: &str, accuracy: Option<f64>, published: Figures) {
     let Some(accuracy) = accuracy else { return };
     eprintln!("{preset}, {part}: accuracy {accuracy:.4}, published {}", published.accuracy);
-    assert!(published.accuracy.agrees(accuracy, 0.01), "{preset}, {part}: {accuracy}, not {}", published.accuracy);
+    assert!(
+        published.accuracy.agrees(accuracy, 0.01),
+        "{preset}, {part}: {accuracy}, not {}",
+        published.accuracy
+    );
 }
 
 #[test]

@@ -12,11 +12,12 @@ use crate::error::Result;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::tensor::{View, ViewMut};
 
-/// The shape of one sample, declared at the head of a model. It computes nothing.
+/// The shape of one sample, declared at the head of a model, which then needs no `build`. It computes nothing.
 ///
 /// ```
 /// use handgrad::{Sequential, layers::{Dense, Input}};
 /// let mut model = Sequential::new().with(Input::new([784])).with(Dense::new(10));
+/// assert_eq!(model.parameter_count()?, 7850);
 /// assert!(model.build([28, 28]).is_err());
 /// # Ok::<(), handgrad::Error>(())
 /// ```
@@ -61,6 +62,10 @@ impl Layer for Input {
 
     fn backward(&mut self, cx: &mut Cx, _x: View, _y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
         dx.map_or(Ok(()), |dx| cx.device.copy(dy.as_view(), dx)) //                      dx = dy [N, ...]
+    }
+
+    fn declared_input(&self) -> Option<Shape> {
+        Some(self.shape)
     }
 
     fn is_reshape(&self) -> bool {

@@ -106,6 +106,11 @@ pub trait Layer: Send {
         false
     }
 
+    /// The shape of the samples that the model is for, if this layer declares one: [`Input`] does.
+    fn declared_input(&self) -> Option<Shape> {
+        None
+    }
+
     /// The activation at the very end of this layer, if there is one.
     fn output_activation(&self) -> Activation {
         Activation::Linear

@@ -42,6 +42,7 @@ impl Sequential {
     /// The model is not built, or not for samples of this shape.
     pub fn predict(&mut self, x: &Features) -> Result<Tensor> {
         x.check()?;
+        self.check_built()?;
         let (Some(_), Some(output)) = (self.input, self.output_shape()) else {
             return Err(not_built("model's first"));
         };

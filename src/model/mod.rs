@@ -175,7 +175,8 @@ impl Sequential {
 
     /// Makes every layer's parameters for samples of shape `input` (without the batch).
     ///
-    /// `fit` does this by itself from the data. Building again draws new initial weights, and the model must be
+    /// `fit` does this by itself from the data, and a model that begins with an [`Input`](crate::layers::Input) needs
+    /// nobody to tell it. Building again draws new initial weights, and the model must be
     /// compiled again.
     ///
     /// # Errors
@@ -257,10 +258,12 @@ impl Sequential {
         self.nodes.0.iter().map(|n| n.name.as_str()).collect()
     }
 
-    fn check_built(&self) -> Result<()> {
-        match self.input {
-            Some(_) => Ok(()),
-            None => Err(not_built("model's first")),
+    /// Builds a model whose first layer is an `Input`, which says for what; any other must have been built.
+    fn check_built(&mut self) -> Result<()> {
+        match (self.input, self.nodes.0.first().and_then(|node| node.layer.declared_input())) {
+            (Some(_), _) => Ok(()),
+            (None, Some(declared)) => self.build(declared),
+            (None, None) => Err(not_built("model's first")),
         }
     }
 
