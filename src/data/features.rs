@@ -93,7 +93,7 @@ impl Features {
         }
     }
 
-    /// Checks what [`Dataset::new`] checks: whole samples, at least one, finite numbers.
+    /// Checks what [`Dataset::new`](super::Dataset::new) checks: whole samples, at least one, finite numbers.
     ///
     /// # Errors
     /// The first thing that is wrong, and where.
