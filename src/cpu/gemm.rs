@@ -212,11 +212,11 @@ pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packe
     });
 }
 
-/// Packs one panel.
-struct PackPanel<'a, 'b> {
-    b: Matrix<'a>,
-    columns: usize,
-    panel: &'b mut [f32],
+/// Packs one panel: `columns` of B, and zeros behind them.
+pub(super) struct PackPanel<'a, 'b> {
+    pub(super) b: Matrix<'a>,
+    pub(super) columns: usize,
+    pub(super) panel: &'b mut [f32],
 }
 
 impl Kernel for PackPanel<'_, '_> {
