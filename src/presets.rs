@@ -470,7 +470,7 @@ mod tests {
             ("fashion-early-stopping", 79_510),
         ] {
             let preset = Preset::named(name).unwrap();
-            let mut model = (preset.model)();
+            let mut model = (preset.model)().device(&crate::Device::reference());
             model.build(crate::Shape::new(preset.sample).unwrap()).unwrap();
             assert_eq!(model.parameter_count().unwrap(), parameters, "{name}");
         }
