@@ -21,6 +21,7 @@ mod dropout;
 mod elementwise;
 mod gemm;
 mod loss;
+mod math;
 mod normalize;
 mod parallel;
 mod pool;

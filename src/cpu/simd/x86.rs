@@ -260,13 +260,15 @@ impl Lanes for F32x16 {
             let fraction = _mm512_and_si512(_mm512_castps_si512(self.0), _mm512_set1_epi32(FRACTION));
             F32x16(_mm512_castsi512_ps(_mm512_or_si512(fraction, _mm512_set1_epi32(ONE))))
         };
-        sum(self: Self) -> f32 = {
-            let (low, high) = self.halves();
-            (low + high).sum()
-        };
-        largest(self: Self) -> f32 = {
-            let (low, high) = self.halves();
-            low.max(high).largest()
-        };
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let (low, high) = self.halves();
+        (low + high).sum()
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        let (low, high) = self.halves();
+        low.max(high).largest()
     }
 }
