@@ -10,10 +10,10 @@
 //! | [`exp`] | 1 | everywhere, subnormal results included |
 //! | [`exp_m1`] | 2 | x ≤ 88 |
 //! | [`ln`] | 1 | everywhere, subnormals included |
-//! | [`ln_1p`] | 2 | x ≥ 0 |
+//! | [`ln_1p`] | 2 | x > −1 |
 //! | [`tanh`] | 2 | everywhere |
 //! | [`sigmoid`] | 2.5 | everywhere, subnormal results included |
-//! | [`normal`] | 4; of the density 2 | everywhere but in subnormal tails |
+//! | [`normal`] | 4.5; of the density 2 | everywhere but in subnormal tails |
 //!
 //! NaN stays NaN, and infinities give limits. The tests hold every function to this table, on each instruction set.
 
@@ -109,7 +109,7 @@ pub(super) fn ln<S: Simd>(s: S, x: S::V) -> S::V {
     S::V::select(zero.ge(x.abs()), s.splat(f32::NEG_INFINITY), y) // ln ±0 = −∞
 }
 
-/// ln(1 + x), which keeps its digits near 0. For x ≥ 0.
+/// ln(1 + x), which keeps its digits near 0. For x > −1.
 ///
 /// 1 + x rounds to u; the lost x − (u − 1) is worth (x − (u − 1)) / u.
 #[inline(always)]
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn logarithms() {
         check("ln", Ln, ALL.0, ALL.1, 1.0, &f64::ln);
-        check("ln_1p", Ln1p, 0.0, ALL.1, 2.0, &f64::ln_1p);
+        check("ln_1p", Ln1p, -0.999_999_94, ALL.1, 2.0, &f64::ln_1p);
     }
 
     /// φ in f64, and Φ as ½ + φ(x) (x + x³/3 + x⁵/15 + ...) near 0, as Laplace's continued fraction beyond 2.
@@ -297,7 +297,7 @@ mod tests {
             if x > 0.0 { 1.0 - tail } else { tail }
         };
         check("density", Density, -13.0, 13.0, 2.0, &density);
-        check("normal", Phi, -12.8, ALL.1, 4.0, &phi);
+        check("normal", Phi, -12.8, ALL.1, 4.5, &phi);
         assert!(
             (phi(1.0) - 0.841_344_746_068_542_9).abs() < 1e-15
                 && (phi(-3.0) - 0.001_349_898_031_630_095).abs() < 1e-17

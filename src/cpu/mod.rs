@@ -19,6 +19,7 @@ mod activation;
 mod conv;
 mod dropout;
 mod elementwise;
+mod formula;
 mod gemm;
 mod loss;
 mod math;
