@@ -1,10 +1,10 @@
 //! Activations: each function above its derivative, a register at a time.
 
 use super::Cpu;
-use super::formula::{Formula, check, dot, elements, formula, largest, slices, slices_on};
+use super::formula::{Formula, Product, Same, check, formula, largest, slices, sum_of};
 use super::math::{exp, exp_m1, ln_1p, normal, sigmoid, tanh};
 use super::parallel::rows_per_task;
-use super::simd::{Isa, Kernel, Lanes, Simd};
+use super::simd::{Kernel, Lanes, Simd};
 use crate::activations::{Activation, Custom, SELU_ALPHA, SELU_SCALE};
 use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
@@ -12,24 +12,29 @@ use crate::tensor::{View, ViewMut};
 /// What an exponential costs, in simple operations.
 pub(super) const EXP_WORK: usize = 8;
 
+/// yes where x > 0, else no.
+#[inline(always)]
+fn above<S: Simd>(s: S, x: S::V, yes: S::V, no: S::V) -> S::V {
+    S::V::select(x.gt(s.splat(0.0)), yes, no)
+}
+
 /// f(x) of an activation that works element by element. Relu and its kin keep NaN.
 #[inline(always)]
 pub(super) fn value<S: Simd>(s: S, f: Activation, x: S::V) -> S::V {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    let above = |yes, no| S::V::select(x.gt(zero), yes, no);
     match f {
         Activation::Relu => zero.max(x),
         Activation::Sigmoid => sigmoid(s, x),
         Activation::Tanh => tanh(s, x),
         Activation::Softplus => zero.max(x) + ln_1p(s, exp(s, -x.abs())), // eˣ would overflow
         Activation::Softsign => x / (one + x.abs()),
-        Activation::Elu { alpha } => above(x, s.splat(alpha as f32) * exp_m1(s, zero.min(x))),
+        Activation::Elu { alpha } => above(s, x, x, s.splat(alpha as f32) * exp_m1(s, zero.min(x))),
         Activation::Selu => {
             let low = s.splat((SELU_SCALE * SELU_ALPHA) as f32) * exp_m1(s, zero.min(x));
-            above(s.splat(SELU_SCALE as f32) * x, low)
+            above(s, x, s.splat(SELU_SCALE as f32) * x, low)
         }
         Activation::Exponential => exp(s, x),
-        Activation::LeakyRelu { negative_slope } => above(x, s.splat(negative_slope as f32) * x),
+        Activation::LeakyRelu { negative_slope } => above(s, x, x, s.splat(negative_slope as f32) * x),
         Activation::Gelu { approximate: false } => x * normal(s, x).0,
         Activation::Gelu { approximate: true } => x * sigmoid(s, gelu_inner(s, x).0),
         Activation::Silu => x * sigmoid(s, x),
@@ -41,17 +46,18 @@ pub(super) fn value<S: Simd>(s: S, f: Activation, x: S::V) -> S::V {
 #[inline(always)]
 pub(super) fn slope<S: Simd>(s: S, f: Activation, y: S::V) -> S::V {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    let above = |yes, no| S::V::select(y.gt(zero), yes, no);
     match f {
-        Activation::Relu => above(one, zero),
+        Activation::Relu => above(s, y, one, zero),
         Activation::Sigmoid => y * (one - y),
         Activation::Tanh => y.neg_mul_add(y, one),
         Activation::Softplus => -exp_m1(s, -y),
         Activation::Softsign => (one - y.abs()) * (one - y.abs()),
-        Activation::Elu { alpha } => above(one, y + s.splat(alpha as f32)),
-        Activation::Selu => above(s.splat(SELU_SCALE as f32), y + s.splat((SELU_SCALE * SELU_ALPHA) as f32)),
+        Activation::Elu { alpha } => above(s, y, one, y + s.splat(alpha as f32)),
+        Activation::Selu => {
+            above(s, y, s.splat(SELU_SCALE as f32), y + s.splat((SELU_SCALE * SELU_ALPHA) as f32))
+        }
         Activation::Exponential => y,
-        Activation::LeakyRelu { negative_slope } => above(one, s.splat(negative_slope as f32)),
+        Activation::LeakyRelu { negative_slope } => above(s, y, one, s.splat(negative_slope as f32)),
         _ => one, // linear; the others need more than y
     }
 }
@@ -162,34 +168,29 @@ impl Kernel for Backward<'_> {
     }
 }
 
-formula! { ExpLess { max } [x] -> [_y] |s| [exp(s, x - s.splat(max))] }
+formula! { Exp { max } [] -> [y] |s| [exp(s, y - s.splat(max))] }
 formula! { Scale { a } [] -> [y] |s| [s.splat(a) * y] }
 formula! { TimesLess { dot } [y] -> [dy] |s| [y * (dy - s.splat(dot))] }
 
-/// yᵢ = e^(xᵢ − max) / Σⱼ e^(xⱼ − max): no exponential overflows. Returns max and the sum.
+/// yᵢ = e^(xᵢ − max) / Σⱼ e^(xⱼ − max), in place: no exponential overflows. Returns max and the sum.
 #[inline(always)]
-pub(super) fn softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) -> (f32, f32) {
-    let max = largest(s, x);
-    slices(s, ExpLess { max }, [x], [y]);
-    let sum = dot(s, y, None);
-    slices(s, Scale { a: 1.0 / sum }, [], [y]);
-    (max, sum)
+pub(super) fn softmax<S: Simd>(s: S, y: &mut [f32]) -> (f32, f32) {
+    let max = largest(s, y);
+    slices(s, Exp { max }, [], [y]);
+    let total = sum_of(s, Same {}, [y]);
+    slices(s, Scale { a: 1.0 / total }, [], [y]);
+    (max, total)
 }
 
 /// Softmax of every row of this many columns, in place.
 struct SoftmaxRows<'a>(usize, &'a mut [f32]);
-
-formula! { Exp { max } [] -> [y] |s| [exp(s, y - s.splat(max))] }
 
 impl Kernel for SoftmaxRows<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for y in self.1.chunks_exact_mut(self.0) {
-            let max = largest(s, y);
-            slices(s, Exp { max }, [], [y]);
-            let a = 1.0 / dot(s, y, None);
-            slices(s, Scale { a }, [], [y]);
+            softmax(s, y);
         }
     }
 }
@@ -203,7 +204,7 @@ impl Kernel for SoftmaxBackward<'_> {
     fn run<S: Simd>(self, s: S) {
         let SoftmaxBackward(cols, y, dy) = self;
         for (y, dy) in y.chunks_exact(cols).zip(dy.chunks_exact_mut(cols)) {
-            let dot = dot(s, y, Some(dy));
+            let dot = sum_of(s, Product {}, [y, dy]);
             slices(s, TimesLess { dot }, [y], [dy]);
         }
     }
@@ -230,7 +231,13 @@ pub(super) fn activate(cpu: &Cpu, f: Activation, y: ViewMut) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn activation_backward(cpu: &Cpu, f: Activation, x: Option<View>, y: View, dy: ViewMut) -> Result<()> {
+pub(super) fn activation_backward(
+    cpu: &Cpu,
+    f: Activation,
+    x: Option<View>,
+    y: View,
+    dy: ViewMut,
+) -> Result<()> {
     let op = "activation_backward";
     check(op, y.len() == dy.len(), &[("y", y.shape()), ("dy", dy.shape())])?;
     if let Some(x) = x {

@@ -1,16 +1,52 @@
-#![allow(unused)]
-use super::Cpu;
-use crate::activations::Activation;
-use crate::backend::*;
-use crate::error::Result;
-use crate::losses::Loss;
-use crate::metrics::Score;
-use crate::optimizers::Update;
-use crate::rng::Noise;
-use crate::shape::Shape;
-use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
-use crate::window::Window;
+//! Dropout: the mask comes from a counter, four elements a block, so that any cut of the work draws the same.
 
-pub(super) fn dropout(_cpu: &Cpu, _rate: f64, _noise: Noise, _x: View, _y: ViewMut) -> Result<()> {
-    todo!("dropout")
+use super::Cpu;
+use super::formula::same_len;
+use super::parallel::rows_per_task;
+use super::simd::{Kernel, Simd};
+use crate::error::{Error, Result};
+use crate::rng::Noise;
+use crate::tensor::{View, ViewMut};
+
+/// What one block's ten rounds cost, shared out over its elements.
+const WORK: usize = 8;
+
+/// y = x scaled where its word reaches the threshold, else 0. Begins at block `first`. Plain loops: the compiler
+/// works on several blocks at once.
+struct Dropout<'a> {
+    noise: Noise,
+    first: u64,
+    threshold: u64,
+    scale: f32,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Dropout<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _s: S) {
+        for (block, (x, y)) in (self.first..).zip(self.x.chunks(4).zip(self.y.chunks_mut(4))) {
+            let words = self.noise.block(block);
+            for ((x, y), word) in x.iter().zip(y).zip(words) {
+                *y = if u64::from(word) >= self.threshold { x * self.scale } else { 0.0 };
+            }
+        }
+    }
+}
+
+pub(super) fn dropout(cpu: &Cpu, rate: f64, noise: Noise, x: View, y: ViewMut) -> Result<()> {
+    same_len("dropout", x.shape(), y.shape())?;
+    if !(0.0..1.0).contains(&rate) {
+        return Err(Error::op("dropout", format!("the rate {rate} is not in 0 .. 1")));
+    }
+    let (x, y) = (x.f32()?, y.f32()?);
+    let threshold = (rate * 32f64.exp2()).ceil() as u64; // word ≥ rate · 2³², in whole numbers
+    let scale = (1.0 / (1.0 - rate)) as f32;
+    let per_task = rows_per_task(y.len(), WORK).next_multiple_of(16);
+    cpu.pool.run_chunks(y, per_task, |task, y| {
+        let (start, first) = (task * per_task, (task * per_task / 4) as u64);
+        cpu.isa.run(Dropout { noise, first, threshold, scale, x: &x[start..start + y.len()], y });
+    });
+    Ok(())
 }

@@ -1,16 +1,15 @@
 //! Element by element, moves, and sums over rows.
 
 use super::Cpu;
-use super::formula::{Formula, check, elements, formula, same_len, slices, slices_on};
-use super::parallel::{Pieces, rows_per_task};
-use super::simd::{Isa, Kernel, Lanes, Simd};
+use super::formula::{Formula, Same, check, elements, formula, same_len, slices};
+use super::parallel::rows_per_task;
+use super::simd::{Kernel, Lanes, Simd};
 use crate::backend::HostRows;
 use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
 formula! { Fill { value } [] -> [_y] |s| [s.splat(value)] }
-formula! { Copy { } [x] -> [_y] |_s| [x] }
 formula! { Scale { a } [] -> [y] |s| [s.splat(a) * y] }
 formula! { AddScaled { a } [x] -> [y] |s| [s.splat(a).mul_add(x, y)] }
 formula! { Interpolate { a } [x] -> [y] |s| [s.splat(a).mul_add(x - y, y)] }
@@ -24,7 +23,7 @@ pub(super) fn fill(cpu: &Cpu, value: f64, y: ViewMut) -> Result<()> {
 }
 
 pub(super) fn copy(cpu: &Cpu, x: View, y: ViewMut) -> Result<()> {
-    zip(cpu, "copy", Copy {}, x, y)
+    zip(cpu, "copy", Same {}, x, y)
 }
 
 pub(super) fn scale(cpu: &Cpu, a: f64, y: ViewMut) -> Result<()> {

@@ -10,7 +10,7 @@
 
 use super::Cpu;
 use super::parallel::{Pieces, rows_per_task};
-use super::simd::{Isa, Kernel, Lanes, Simd};
+use super::simd::{Isa, Kernel, Lanes, MAX_LANES, Simd};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -50,7 +50,7 @@ pub(super) fn slices<S: Simd, F: Formula<IN, OUT>, const IN: usize, const OUT: u
     s: S,
     f: F,
     x: [&[f32]; IN],
-    mut y: [&mut [f32]; OUT],
+    y: [&mut [f32]; OUT],
 ) {
     let len = y[0].len();
     assert!(x.iter().all(|x| x.len() == len) && y.iter().all(|y| y.len() == len), "slices of one length");
@@ -140,35 +140,43 @@ pub(super) fn elements<F: Formula<IN, OUT>, const IN: usize, const OUT: usize>(
     });
 }
 
-/// Σ x y, or Σ x if `y` is `None`. The order depends on the length alone.
+/// The sum of a formula's values, which sees 0 as its old value. The order depends on the length alone.
 #[inline(always)]
-pub(super) fn dot<S: Simd>(s: S, x: &[f32], y: Option<&[f32]>) -> f32 {
-    let len = x.len();
-    assert!(y.is_none_or(|y| y.len() == len), "slices of one length");
-    let product = #[inline(always)]
-    |i: usize, n: usize| {
-        // SAFETY: i + n ≤ len, the length of both.
-        let a = unsafe { s.load_part(x.as_ptr().add(i), n) };
-        match y {
-            // SAFETY: as above.
-            Some(y) => a * unsafe { s.load_part(y.as_ptr().add(i), n) },
-            None => a,
-        }
-    };
-    let mut sums = [s.splat(0.0); 4];
+pub(super) fn sum_of<S: Simd, F: Formula<IN, 1>, const IN: usize>(s: S, f: F, x: [&[f32]; IN]) -> f32 {
+    let len = x[0].len();
+    assert!(x.iter().all(|x| x.len() == len), "slices of one length");
+    let (zero, mut a) = (s.splat(0.0), [s.splat(0.0); IN]);
+    let mut sums = [zero; 4]; // side by side, so that an addition need not wait for the one before
     let mut i = 0;
-    while i + 4 * S::LANES <= len {
-        for (k, sum) in sums.iter_mut().enumerate() {
-            *sum = *sum + product(i + k * S::LANES, S::LANES);
+    while i + S::LANES <= len {
+        for k in 0..IN {
+            // SAFETY: i + LANES ≤ len, the length of every slice.
+            a[k] = unsafe { s.load(x[k].as_ptr().add(i)) };
         }
-        i += 4 * S::LANES;
-    }
-    while i < len {
-        sums[0] = sums[0] + product(i, S::LANES.min(len - i));
+        let [y] = f.apply(s, a, [zero]);
+        sums = [sums[1], sums[2], sums[3], sums[0] + y];
         i += S::LANES;
     }
-    ((sums[0] + sums[1]) + (sums[2] + sums[3])).sum()
+    let mut sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    if i < len {
+        for k in 0..IN {
+            // SAFETY: i + (len − i) = len, the length of every slice.
+            a[k] = unsafe { s.load_part(x[k].as_ptr().add(i), len - i) };
+        }
+        let [y] = f.apply(s, a, [zero]);
+        let mut rest = [0.0; MAX_LANES];
+        // SAFETY: `rest` has room for every lane of any set. The lanes behind n come back as 0.
+        sum = sum
+            + unsafe {
+                s.store_part(y, rest.as_mut_ptr(), len - i);
+                s.load(rest.as_ptr())
+            };
+    }
+    sum.sum()
 }
+
+formula! { Same {} [x] -> [_y] |_s| [x] }
+formula! { Product {} [a, b] -> [_y] |_s| [a * b] }
 
 /// The largest number, −∞ of none. NaN may get lost.
 #[inline(always)]

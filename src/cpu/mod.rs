@@ -29,6 +29,7 @@ mod pool;
 mod recurrent;
 mod score;
 mod simd;
+mod targets;
 mod tile;
 mod update;
 

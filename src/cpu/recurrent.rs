@@ -1,57 +1,327 @@
-#![allow(unused)]
+//! Recurrent cells, one step: all that stands behind the GEMMs, in one pass.
+//!
+//! A row of `gates` holds blocks of U columns. Each op is a [`Cell`]: a function of one register of every block.
+//! Equations are in [`Backend`](crate::Backend).
+
 use super::Cpu;
+use super::activation::{EXP_WORK, slope, value};
+use super::formula::{Formula, check, slices};
+use super::parallel::{Pieces, rows_per_task};
+use super::simd::{Kernel, Lanes, Simd};
 use crate::activations::Activation;
-use crate::backend::*;
-use crate::error::Result;
-use crate::losses::Loss;
-use crate::metrics::Score;
-use crate::optimizers::Update;
-use crate::rng::Noise;
+use crate::backend::CellActivations;
+use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
-use crate::window::Window;
+use crate::tensor::{View, ViewMut};
+use std::array::from_fn;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Keras's choice, whose loops are compiled on their own.
+const KERAS: CellActivations =
+    CellActivations { activation: Activation::Tanh, recurrent: Activation::Sigmoid };
+
+/// Whether both activations work element by element and have a derivative in terms of their value.
+fn check_activations(op: &'static str, acts: CellActivations) -> Result<()> {
+    match [acts.activation, acts.recurrent].into_iter().find(|f| !f.is_elementwise() || f.needs_input()) {
+        None => Ok(()),
+        Some(f) => {
+            Err(Error::op(op, format!("a cell cannot use {f}: its derivative needs more than its value")))
+        }
+    }
+}
+
+/// The state before, which is 0 where there is none.
+#[inline(always)]
+fn before<S: Simd>(s: S, previous: &[S::V]) -> S::V {
+    previous.first().copied().unwrap_or(s.splat(0.0))
+}
+
+/// What becomes of one register of each of OUT blocks, given one of each of IN others.
+trait Cell<const IN: usize, const OUT: usize> {
+    fn step<S: Simd>(s: S, acts: CellActivations, x: [S::V; IN], y: [S::V; OUT]) -> [S::V; OUT];
+}
+
+/// In: c₋₁ or nothing. Out: i, f, ĉ, o (before, their pre-activations), c, h.
+struct Lstm;
+
+impl<const IN: usize> Cell<IN, 6> for Lstm {
+    #[inline(always)]
+    fn step<S: Simd>(
+        s: S,
+        acts: CellActivations,
+        c_prev: [S::V; IN],
+        [i, f, candidate, o, _, _]: [S::V; 6],
+    ) -> [S::V; 6] {
+        let CellActivations { activation, recurrent } = acts;
+        let (i, f, o) = (value(s, recurrent, i), value(s, recurrent, f), value(s, recurrent, o));
+        let candidate = value(s, activation, candidate);
+        let c = f.mul_add(before(s, &c_prev), i * candidate);
+        [i, f, candidate, o, c, o * value(s, activation, c)]
+    }
+}
+
+/// In: c, dh, and c₋₁ or nothing. Out: di, df, dĉ, do (before, the gates), dc.
+struct LstmBackward;
+
+impl<const IN: usize> Cell<IN, 5> for LstmBackward {
+    #[inline(always)]
+    fn step<S: Simd>(
+        s: S,
+        acts: CellActivations,
+        x: [S::V; IN],
+        [i, f, candidate, o, dc]: [S::V; 5],
+    ) -> [S::V; 5] {
+        let CellActivations { activation, recurrent } = acts;
+        let (c, dh, c_prev) = (x[0], x[1], before(s, &x[2..]));
+        let t = value(s, activation, c);
+        let dc = (dh * o).mul_add(slope(s, activation, t), dc);
+        let di = dc * candidate * slope(s, recurrent, i);
+        let df = dc * c_prev * slope(s, recurrent, f);
+        let dcandidate = dc * i * slope(s, activation, candidate);
+        let do_ = dh * t * slope(s, recurrent, o);
+        [di, df, dcandidate, do_, dc * f]
+    }
+}
+
+/// In: the three blocks of h₋₁ U + bᵣ, and h₋₁ or nothing. Out: z, r, ĥ (before, x W + bᵢ), h.
+struct Gru;
+
+impl<const IN: usize> Cell<IN, 4> for Gru {
+    #[inline(always)]
+    fn step<S: Simd>(
+        s: S,
+        acts: CellActivations,
+        x: [S::V; IN],
+        [z, r, candidate, _]: [S::V; 4],
+    ) -> [S::V; 4] {
+        let CellActivations { activation, recurrent } = acts;
+        let z = value(s, recurrent, z + x[0]);
+        let r = value(s, recurrent, r + x[1]);
+        let candidate = value(s, activation, r.mul_add(x[2], candidate));
+        let h = z.mul_add(before(s, &x[3..]), (s.splat(1.0) - z) * candidate);
+        [z, r, candidate, h]
+    }
+}
+
+/// In: h₋₁ or nothing. Out: the gradients of x W + bᵢ (before, z, r, ĥ), those of h₋₁ U + bᵣ (before, the last of
+/// itself), dh.
+struct GruBackward;
+
+impl<const IN: usize> Cell<IN, 7> for GruBackward {
+    #[inline(always)]
+    fn step<S: Simd>(
+        s: S,
+        acts: CellActivations,
+        x: [S::V; IN],
+        [z, r, candidate, _, _, inner, dh]: [S::V; 7],
+    ) -> [S::V; 7] {
+        let CellActivations { activation, recurrent } = acts;
+        let dz = dh * (before(s, &x) - candidate) * slope(s, recurrent, z);
+        let dcandidate = dh * (s.splat(1.0) - z) * slope(s, activation, candidate);
+        let dr = dcandidate * inner * slope(s, recurrent, r);
+        [dz, dr, dcandidate, dz, dr, dcandidate * r, dh * z]
+    }
+}
+
+/// A cell with its activations, as a formula.
+struct With<C>(CellActivations, PhantomData<fn(C)>);
+
+impl<C> Clone for With<C> {
+    fn clone(&self) -> With<C> {
+        *self
+    }
+}
+
+impl<C> Copy for With<C> {}
+
+impl<C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Formula<IN, OUT> for With<C> {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: [S::V; IN], y: [S::V; OUT]) -> [S::V; OUT] {
+        C::step(s, self.0, x, y)
+    }
+}
+
+/// Block `at` of the `of` blocks of U columns that a row of a tensor has.
+#[derive(Clone, Copy)]
+struct Block<T> {
+    tensor: T,
+    at: usize,
+    of: usize,
+}
+
+impl<T> Block<T> {
+    /// Where the block of row `r` is.
+    #[inline(always)]
+    fn row(&self, r: usize, u: usize) -> Range<usize> {
+        let start = (r * self.of + self.at) * u;
+        start..start + u
+    }
+}
+
+/// All blocks of a tensor.
+fn blocks<T: Copy, const N: usize>(tensor: T) -> [Block<T>; N] {
+    from_fn(|at| Block { tensor, at, of: N })
+}
+
+/// Rows of a step.
+struct Rows<'a, C, const IN: usize, const OUT: usize> {
+    acts: CellActivations,
+    rows: Range<usize>,
+    u: usize,
+    x: [Block<&'a [f32]>; IN],
+    y: [Block<&'a Pieces<'a, f32>>; OUT],
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Rows<'_, C, IN, OUT> {
+    #[inline(always)]
+    fn run_with<S: Simd>(self, s: S, acts: CellActivations) {
+        let u = self.u;
+        for r in self.rows {
+            let x = self.x.map(|b| &b.tensor[b.row(r, u)]);
+            // SAFETY: blocks are different parts of their rows, and tasks have different rows.
+            let y = self.y.map(|b| unsafe { b.tensor.piece(b.row(r, u)) });
+            slices(s, With::<C>(acts, PhantomData), x, y);
+        }
+    }
+}
+
+impl<C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Kernel for Rows<'_, C, IN, OUT> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.acts == KERAS {
+            true => self.run_with(s, KERAS), // a constant: the choices leave the loop
+            false => {
+                let acts = self.acts;
+                self.run_with(s, acts);
+            }
+        }
+    }
+}
+
+/// Runs a cell on all rows. Tensors that are written must be different ones, or different blocks of one.
+fn step<C: Cell<IN, OUT>, const IN: usize, const OUT: usize>(
+    cpu: &Cpu,
+    _cell: C,
+    acts: CellActivations,
+    (n, u): (usize, usize),
+    x: [Block<&[f32]>; IN],
+    y: [Block<&Pieces<f32>>; OUT],
+) {
+    let per_task = rows_per_task(n, u * OUT * EXP_WORK);
+    cpu.pool.run(n.div_ceil(per_task), &|task| {
+        let rows = task * per_task..n.min((task + 1) * per_task);
+        cpu.isa.run(Rows::<C, IN, OUT> { acts, rows, u, x, y, cell: PhantomData });
+    });
+}
+
+/// The shapes of a step: `state` is [N, U], `gates` [N, blocks · U], all others as long as they must be.
+fn check_shapes(
+    op: &'static str,
+    blocks: usize,
+    gates: Shape,
+    state: Shape,
+    others: &[(&'static str, Option<Shape>, usize)],
+) -> Result<(usize, usize)> {
+    let (n, u) = state.as_matrix();
+    check(op, gates.as_matrix() == (n, blocks * u), &[("gates", gates), ("state", state)])?;
+    for &(name, shape, of) in others {
+        if let Some(shape) = shape {
+            check(op, shape.len() == n * u * of, &[(name, shape), ("state", state)])?;
+        }
+    }
+    Ok((n, u))
+}
 
 pub(super) fn lstm_step(
-    _cpu: &Cpu,
-    _acts: CellActivations,
-    _gates: ViewMut,
-    _c_prev: Option<View>,
-    _c: ViewMut,
-    _h: ViewMut,
+    cpu: &Cpu,
+    acts: CellActivations,
+    gates: ViewMut,
+    c_prev: Option<View>,
+    c: ViewMut,
+    h: ViewMut,
 ) -> Result<()> {
-    todo!("lstm_step")
+    let op = "lstm_step";
+    check_activations(op, acts)?;
+    let others = [("c_prev", c_prev.map(|p| p.shape()), 1), ("h", Some(h.shape()), 1)];
+    let size = check_shapes(op, 4, gates.shape(), c.shape(), &others)?;
+    let (gates, c, h) = (Pieces::new(gates.f32()?), Pieces::new(c.f32()?), Pieces::new(h.f32()?));
+    let ([i, f, candidate, o], [c], [h]) = (blocks(&gates), blocks(&c), blocks(&h));
+    let y = [i, f, candidate, o, c, h];
+    match c_prev {
+        Some(p) => step(cpu, Lstm, acts, size, blocks::<_, 1>(p.f32()?), y),
+        None => step(cpu, Lstm, acts, size, [], y),
+    }
+    Ok(())
 }
 
 pub(super) fn lstm_step_backward(
-    _cpu: &Cpu,
-    _acts: CellActivations,
-    _gates: ViewMut,
-    _c_prev: Option<View>,
-    _c: View,
-    _dh: View,
-    _dc: ViewMut,
+    cpu: &Cpu,
+    acts: CellActivations,
+    gates: ViewMut,
+    c_prev: Option<View>,
+    c: View,
+    dh: View,
+    dc: ViewMut,
 ) -> Result<()> {
-    todo!("lstm_step_backward")
+    let op = "lstm_step_backward";
+    check_activations(op, acts)?;
+    let others =
+        [("c_prev", c_prev.map(|p| p.shape()), 1), ("dh", Some(dh.shape()), 1), ("dc", Some(dc.shape()), 1)];
+    let size = check_shapes(op, 4, gates.shape(), c.shape(), &others)?;
+    let (gates, dc) = (Pieces::new(gates.f32()?), Pieces::new(dc.f32()?));
+    let ([i, f, candidate, o], [dc]) = (blocks(&gates), blocks(&dc));
+    let ([c], [dh], y) = (blocks(c.f32()?), blocks(dh.f32()?), [i, f, candidate, o, dc]);
+    match c_prev {
+        Some(p) => step(cpu, LstmBackward, acts, size, [c, dh, blocks::<_, 1>(p.f32()?)[0]], y),
+        None => step(cpu, LstmBackward, acts, size, [c, dh], y),
+    }
+    Ok(())
 }
 
 pub(super) fn gru_step(
-    _cpu: &Cpu,
-    _acts: CellActivations,
-    _gates: ViewMut,
-    _recurrent: View,
-    _h_prev: Option<View>,
-    _h: ViewMut,
+    cpu: &Cpu,
+    acts: CellActivations,
+    gates: ViewMut,
+    recurrent: View,
+    h_prev: Option<View>,
+    h: ViewMut,
 ) -> Result<()> {
-    todo!("gru_step")
+    let op = "gru_step";
+    check_activations(op, acts)?;
+    let others = [("h_prev", h_prev.map(|p| p.shape()), 1), ("recurrent", Some(recurrent.shape()), 3)];
+    let size = check_shapes(op, 3, gates.shape(), h.shape(), &others)?;
+    let (gates, h) = (Pieces::new(gates.f32()?), Pieces::new(h.f32()?));
+    let ([z, r, candidate], [h]) = (blocks(&gates), blocks(&h));
+    let ([xz, xr, xc], y) = (blocks(recurrent.f32()?), [z, r, candidate, h]);
+    match h_prev {
+        Some(p) => step(cpu, Gru, acts, size, [xz, xr, xc, blocks::<_, 1>(p.f32()?)[0]], y),
+        None => step(cpu, Gru, acts, size, [xz, xr, xc], y),
+    }
+    Ok(())
 }
 
 pub(super) fn gru_step_backward(
-    _cpu: &Cpu,
-    _acts: CellActivations,
-    _gates: ViewMut,
-    _recurrent: ViewMut,
-    _h_prev: Option<View>,
-    _dh: ViewMut,
+    cpu: &Cpu,
+    acts: CellActivations,
+    gates: ViewMut,
+    recurrent: ViewMut,
+    h_prev: Option<View>,
+    dh: ViewMut,
 ) -> Result<()> {
-    todo!("gru_step_backward")
+    let op = "gru_step_backward";
+    check_activations(op, acts)?;
+    let others = [("h_prev", h_prev.map(|p| p.shape()), 1), ("recurrent", Some(recurrent.shape()), 3)];
+    let size = check_shapes(op, 3, gates.shape(), dh.shape(), &others)?;
+    let (gates, dh) = (Pieces::new(gates.f32()?), Pieces::new(dh.f32()?));
+    let recurrent = Pieces::new(recurrent.f32()?);
+    let ([z, r, candidate], [rz, rr, rc], [dh]) = (blocks(&gates), blocks(&recurrent), blocks(&dh));
+    let y = [z, r, candidate, rz, rr, rc, dh];
+    match h_prev {
+        Some(p) => step(cpu, GruBackward, acts, size, blocks::<_, 1>(p.f32()?), y),
+        None => step(cpu, GruBackward, acts, size, [], y),
+    }
+    Ok(())
 }

@@ -114,6 +114,9 @@ impl fmt::Display for Isa {
     }
 }
 
+/// The floats in the widest register.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// A loop to be compiled for every instruction set. `run` must be `#[inline(always)]`.
 pub(crate) trait Kernel {
     /// What it returns.
