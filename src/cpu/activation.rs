@@ -18,71 +18,52 @@ fn above<S: Simd>(s: S, x: S::V, yes: S::V, no: S::V) -> S::V {
     S::V::select(x.gt(s.splat(0.0)), yes, no)
 }
 
-/// f(x) of an activation that works element by element. Relu and its kin keep NaN.
-#[inline(always)]
-pub(super) fn value<S: Simd>(s: S, f: Activation, x: S::V) -> S::V {
-    let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    match f {
-        Activation::Relu => zero.max(x),
-        Activation::Sigmoid => sigmoid(s, x),
-        Activation::Tanh => tanh(s, x),
-        Activation::Softplus => zero.max(x) + ln_1p(s, exp(s, -x.abs())), // eˣ would overflow
-        Activation::Softsign => x / (one + x.abs()),
-        Activation::Elu { alpha } => above(s, x, x, s.splat(alpha as f32) * exp_m1(s, zero.min(x))),
-        Activation::Selu => {
-            let low = s.splat((SELU_SCALE * SELU_ALPHA) as f32) * exp_m1(s, zero.min(x));
-            above(s, x, s.splat(SELU_SCALE as f32) * x, low)
-        }
-        Activation::Exponential => exp(s, x),
-        Activation::LeakyRelu { negative_slope } => above(s, x, x, s.splat(negative_slope as f32) * x),
-        Activation::Gelu { approximate: false } => x * normal(s, x).0,
-        Activation::Gelu { approximate: true } => x * sigmoid(s, gelu_inner(s, x).0),
-        Activation::Silu => x * sigmoid(s, x),
-        Activation::Linear | Activation::Softmax | Activation::Custom(_) => x,
-    }
-}
+// Forward: y ← f(y). Backward, in terms of y = f(x): dy ← dy f′. Relu and its kin keep NaN.
 
-/// f′ in terms of y = f(x).
-#[inline(always)]
-pub(super) fn slope<S: Simd>(s: S, f: Activation, y: S::V) -> S::V {
-    let (zero, one) = (s.splat(0.0), s.splat(1.0));
-    match f {
-        Activation::Relu => above(s, y, one, zero),
-        Activation::Sigmoid => y * (one - y),
-        Activation::Tanh => y.neg_mul_add(y, one),
-        Activation::Softplus => -exp_m1(s, -y),
-        Activation::Softsign => (one - y.abs()) * (one - y.abs()),
-        Activation::Elu { alpha } => above(s, y, one, y + s.splat(alpha as f32)),
-        Activation::Selu => {
-            above(s, y, s.splat(SELU_SCALE as f32), y + s.splat((SELU_SCALE * SELU_ALPHA) as f32))
-        }
-        Activation::Exponential => y,
-        Activation::LeakyRelu { negative_slope } => above(s, y, one, s.splat(negative_slope as f32)),
-        _ => one, // linear; the others need more than y
-    }
-}
+formula! { Relu {} [] -> [y] |s| [s.splat(0.0).max(y)] }
+formula! { ReluBackward {} [y] -> [dy] |s| [above(s, y, dy, s.splat(0.0))] }
 
-/// f′ in terms of x, where y does not do.
-#[inline(always)]
-fn slope_at<S: Simd>(s: S, f: Activation, x: S::V) -> S::V {
-    let one = s.splat(1.0);
-    match f {
-        Activation::Gelu { approximate: false } => {
-            let (distribution, density) = normal(s, x);
-            x.mul_add(density, distribution)
-        }
-        Activation::Gelu { approximate: true } => {
-            let (inner, slope) = gelu_inner(s, x);
-            let y = sigmoid(s, inner);
-            (x * slope * y).mul_add(one - y, y)
-        }
-        Activation::Silu => {
-            let y = sigmoid(s, x);
-            (x * y).mul_add(one - y, y)
-        }
-        _ => one,
-    }
-}
+formula! { Sigmoid {} [] -> [y] |s| [sigmoid(s, y)] }
+formula! { SigmoidBackward {} [y] -> [dy] |s| [dy * y * (s.splat(1.0) - y)] }
+
+formula! { Tanh {} [] -> [y] |s| [tanh(s, y)] }
+formula! { TanhBackward {} [y] -> [dy] |s| [dy * y.neg_mul_add(y, s.splat(1.0))] }
+
+formula! { Softplus {} [] -> [y] |s| [s.splat(0.0).max(y) + ln_1p(s, exp(s, -y.abs()))] } // eˣ would overflow
+formula! { SoftplusBackward {} [y] -> [dy] |s| [-dy * exp_m1(s, -y)] }
+
+formula! { Softsign {} [] -> [y] |s| [y / (s.splat(1.0) + y.abs())] }
+formula! { SoftsignBackward {} [y] -> [dy] |s| {
+    let root = s.splat(1.0) - y.abs();
+    [dy * root * root]
+} }
+
+formula! { Exponential {} [] -> [y] |s| [exp(s, y)] }
+formula! { ExponentialBackward {} [y] -> [dy] |_s| [dy * y] }
+
+/// elu and selu: a x above 0, b (eˣ − 1) below.
+formula! { Elu { a, b } [] -> [y] |s| {
+    let below = s.splat(b) * exp_m1(s, s.splat(0.0).min(y));
+    [above(s, y, s.splat(a) * y, below)]
+} }
+formula! { EluBackward { a, b } [y] -> [dy] |s| [dy * above(s, y, s.splat(a), y + s.splat(b))] }
+
+formula! { LeakyRelu { slope } [] -> [y] |s| [above(s, y, y, s.splat(slope) * y)] }
+formula! { LeakyReluBackward { slope } [y] -> [dy] |s| [above(s, y, dy, s.splat(slope) * dy)] }
+
+// Backward in terms of x.
+
+formula! { Silu {} [] -> [y] |s| [y * sigmoid(s, y)] }
+formula! { SiluBackward {} [x] -> [dy] |s| {
+    let y = sigmoid(s, x);
+    [dy * (x * y).mul_add(s.splat(1.0) - y, y)]
+} }
+
+formula! { Gelu {} [] -> [y] |s| [y * normal(s, y).0] }
+formula! { GeluBackward {} [x] -> [dy] |s| {
+    let (distribution, density) = normal(s, x);
+    [dy * x.mul_add(density, distribution)]
+} }
 
 /// u = 2 √(2/π) (x + 0.044715 x³) and u′. ½ (1 + tanh(u/2)) is σ(u), which loses no digits below 0.
 #[inline(always)]
@@ -92,54 +73,57 @@ fn gelu_inner<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
     (x * b.mul_add(square, a), (b * s.splat(3.0)).mul_add(square, a))
 }
 
-#[derive(Clone, Copy)]
-struct Value(Activation);
+formula! { GeluTanh {} [] -> [y] |s| [y * sigmoid(s, gelu_inner(s, y).0)] }
+formula! { GeluTanhBackward {} [x] -> [dy] |s| {
+    let (inner, slope) = gelu_inner(s, x);
+    let y = sigmoid(s, inner);
+    [dy * (x * slope * y).mul_add(s.splat(1.0) - y, y)]
+} }
 
-impl Formula<0, 1> for Value {
-    #[inline(always)]
-    fn apply<S: Simd>(self, s: S, []: [S::V; 0], [y]: [S::V; 1]) -> [S::V; 1] {
-        [value(s, self.0, y)]
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Slope(Activation);
-
-impl Formula<1, 1> for Slope {
-    #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [y]: [S::V; 1], [dy]: [S::V; 1]) -> [S::V; 1] {
-        [dy * slope(s, self.0, y)]
-    }
-}
-
-#[derive(Clone, Copy)]
-struct SlopeAt(Activation);
-
-impl Formula<1, 1> for SlopeAt {
-    #[inline(always)]
-    fn apply<S: Simd>(self, s: S, [x]: [S::V; 1], [dy]: [S::V; 1]) -> [S::V; 1] {
-        [dy * slope_at(s, self.0, x)]
-    }
-}
-
-/// `body` once for each activation, so that the choice is made outside its loops.
-macro_rules! chosen {
-    ($f:expr, |$g:ident| $body:expr) => {
-        chosen!(@ $f, $g, $body, Relu, Sigmoid, Tanh, Softplus, Softsign, Selu, Exponential, Silu;
-            Elu { alpha }, LeakyRelu { negative_slope };
-            true, false)
+/// `body` with the forward and backward formulas of an activation; `other` for those that have none.
+macro_rules! formulas {
+    ($f:expr, |$forward:ident, $backward:ident| $body:expr, $other:expr) => {
+        formulas!(@ $f, $forward, $backward, $body, $other;
+            Activation::Relu => Relu {}, ReluBackward {};
+            Activation::Sigmoid => Sigmoid {}, SigmoidBackward {};
+            Activation::Tanh => Tanh {}, TanhBackward {};
+            Activation::Softplus => Softplus {}, SoftplusBackward {};
+            Activation::Softsign => Softsign {}, SoftsignBackward {};
+            Activation::Exponential => Exponential {}, ExponentialBackward {};
+            Activation::Elu { alpha } =>
+                Elu { a: 1.0, b: alpha as f32 }, EluBackward { a: 1.0, b: alpha as f32 };
+            Activation::Selu =>
+                Elu { a: SELU_SCALE as f32, b: (SELU_SCALE * SELU_ALPHA) as f32 },
+                EluBackward { a: SELU_SCALE as f32, b: (SELU_SCALE * SELU_ALPHA) as f32 };
+            Activation::LeakyRelu { negative_slope } =>
+                LeakyRelu { slope: negative_slope as f32 }, LeakyReluBackward { slope: negative_slope as f32 };
+            Activation::Silu => Silu {}, SiluBackward {};
+            Activation::Gelu { approximate: false } => Gelu {}, GeluBackward {};
+            Activation::Gelu { approximate: true } => GeluTanh {}, GeluTanhBackward {})
     };
-    (@ $f:expr, $g:ident, $body:expr, $($name:ident),*; $($with:ident { $field:ident }),*; $($approximate:literal),*) => {
+    (@ $f:expr, $forward:ident, $backward:ident, $body:expr, $other:expr;
+        $($activation:pat => $a:expr, $b:expr);*) => {
         match $f {
-            $(Activation::$name => { let $g = Activation::$name; $body })*
-            $(Activation::$with { $field } => { let $g = Activation::$with { $field }; $body })*
-            $(Activation::Gelu { approximate: $approximate } => {
-                let $g = Activation::Gelu { approximate: $approximate };
+            $($activation => {
+                let ($forward, $backward) = ($a, $b);
                 $body
             })*
-            Activation::Linear | Activation::Softmax | Activation::Custom(_) => {}
+            Activation::Linear | Activation::Softmax | Activation::Custom(_) => $other,
         }
     };
+}
+
+/// f(x), as a call: for those who cannot have every activation compiled into their loop.
+#[inline(never)]
+pub(super) fn value<S: Simd>(s: S, f: Activation, x: S::V) -> S::V {
+    formulas!(f, |forward, _backward| forward.apply(s, [], [x])[0], x)
+}
+
+/// f′ in terms of y = f(x), as a call.
+#[inline(never)]
+pub(super) fn slope<S: Simd>(s: S, f: Activation, y: S::V) -> S::V {
+    let one = s.splat(1.0);
+    formulas!(f, |_forward, backward| backward.apply(s, [y], [one])[0], one)
 }
 
 /// y = f(y).
@@ -149,7 +133,7 @@ impl Kernel for Activate<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        chosen!(self.0, |f| slices(s, Value(f), [], [self.1]));
+        formulas!(self.0, |forward, _backward| slices(s, forward, [], [self.1]), {});
     }
 }
 
@@ -161,10 +145,7 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Backward(f, from, dy) = self;
-        match f.needs_input() {
-            true => chosen!(f, |f| slices(s, SlopeAt(f), [from], [dy])),
-            false => chosen!(f, |f| slices(s, Slope(f), [from], [dy])),
-        }
+        formulas!(f, |_forward, backward| slices(s, backward, [from], [dy]), {});
     }
 }
 

@@ -62,40 +62,40 @@ pub(super) fn slices<S: Simd, F: Formula<IN, OUT>, const IN: usize, const OUT: u
         ys[k] = y[k].as_mut_ptr();
     }
     let (mut a, mut b) = ([s.splat(0.0); IN], [s.splat(0.0); OUT]);
-    let whole = len - len % S::LANES;
     let mut i = 0;
-    while i < whole {
+    // One loop for whole registers and the rest: the formula is compiled once, and the branch is foreseen.
+    while i < len {
+        let n = S::LANES.min(len - i);
         for k in 0..IN {
-            // SAFETY: i + LANES ≤ len, the length of every slice.
-            a[k] = unsafe { s.load(xs[k].add(i)) };
+            // SAFETY: i + n ≤ len, the length of every slice.
+            a[k] = unsafe { load(s, xs[k].add(i), n) };
         }
         for k in 0..OUT {
             // SAFETY: as above.
-            b[k] = unsafe { s.load(ys[k].add(i)) };
+            b[k] = unsafe { load(s, ys[k].add(i), n) };
         }
         b = f.apply(s, a, b);
         for k in 0..OUT {
             // SAFETY: as above, and `y` is borrowed to be written.
-            unsafe { s.store(b[k], ys[k].add(i)) };
+            unsafe {
+                match n == S::LANES {
+                    true => s.store(b[k], ys[k].add(i)),
+                    false => s.store_part(b[k], ys[k].add(i), n),
+                }
+            }
         }
         i += S::LANES;
     }
-    let rest = len - whole;
-    if rest > 0 {
-        for k in 0..IN {
-            // SAFETY: whole + rest = len, the length of every slice.
-            a[k] = unsafe { s.load_part(xs[k].add(whole), rest) };
-        }
-        for k in 0..OUT {
-            // SAFETY: as above.
-            b[k] = unsafe { s.load_part(ys[k].add(whole), rest) };
-        }
-        b = f.apply(s, a, b);
-        for k in 0..OUT {
-            // SAFETY: as above, and `y` is borrowed to be written.
-            unsafe { s.store_part(b[k], ys[k].add(whole), rest) };
-        }
-    }
+}
+
+/// The first n floats from p, and 0 in the other lanes.
+///
+/// # Safety
+/// Those n ≤ LANES floats must be readable.
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
+    // SAFETY: the caller vouches for n floats.
+    unsafe { if n == S::LANES { s.load(p) } else { s.load_part(p, n) } }
 }
 
 /// [`slices`] as a kernel.
@@ -148,31 +148,25 @@ pub(super) fn sum_of<S: Simd, F: Formula<IN, 1>, const IN: usize>(s: S, f: F, x:
     let (zero, mut a) = (s.splat(0.0), [s.splat(0.0); IN]);
     let mut sums = [zero; 4]; // side by side, so that an addition need not wait for the one before
     let mut i = 0;
-    while i + S::LANES <= len {
+    while i < len {
+        let n = S::LANES.min(len - i);
         for k in 0..IN {
-            // SAFETY: i + LANES ≤ len, the length of every slice.
-            a[k] = unsafe { s.load(x[k].as_ptr().add(i)) };
+            // SAFETY: i + n ≤ len, the length of every slice.
+            a[k] = unsafe { load(s, x[k].as_ptr().add(i), n) };
         }
-        let [y] = f.apply(s, a, [zero]);
+        let [mut y] = f.apply(s, a, [zero]);
+        if n < S::LANES {
+            let mut first = [0.0; MAX_LANES];
+            // SAFETY: `first` has room for every lane of any set. The lanes behind n come back as 0.
+            y = unsafe {
+                s.store_part(y, first.as_mut_ptr(), n);
+                s.load(first.as_ptr())
+            };
+        }
         sums = [sums[1], sums[2], sums[3], sums[0] + y];
         i += S::LANES;
     }
-    let mut sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    if i < len {
-        for k in 0..IN {
-            // SAFETY: i + (len − i) = len, the length of every slice.
-            a[k] = unsafe { s.load_part(x[k].as_ptr().add(i), len - i) };
-        }
-        let [y] = f.apply(s, a, [zero]);
-        let mut rest = [0.0; MAX_LANES];
-        // SAFETY: `rest` has room for every lane of any set. The lanes behind n come back as 0.
-        sum = sum
-            + unsafe {
-                s.store_part(y, rest.as_mut_ptr(), len - i);
-                s.load(rest.as_ptr())
-            };
-    }
-    sum.sum()
+    ((sums[0] + sums[1]) + (sums[2] + sums[3])).sum()
 }
 
 formula! { Same {} [x] -> [_y] |_s| [x] }

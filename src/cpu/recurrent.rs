@@ -6,8 +6,9 @@
 use super::Cpu;
 use super::activation::{EXP_WORK, slope, value};
 use super::formula::{Formula, check, slices};
+use super::math::{sigmoid, tanh};
 use super::parallel::{Pieces, rows_per_task};
-use super::simd::{Kernel, Lanes, Simd};
+use super::simd::{Kernel, Lanes, Portable, Simd};
 use crate::activations::Activation;
 use crate::backend::CellActivations;
 use crate::error::{Error, Result};
@@ -17,9 +18,58 @@ use std::array::from_fn;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Keras's choice, whose loops are compiled on their own.
+/// The two functions of a cell and their slopes, in terms of their values.
+trait Functions: Copy + Sync {
+    fn activation<S: Simd>(self, s: S, x: S::V) -> S::V;
+    fn recurrent<S: Simd>(self, s: S, x: S::V) -> S::V;
+    fn activation_slope<S: Simd>(self, s: S, y: S::V) -> S::V;
+    fn recurrent_slope<S: Simd>(self, s: S, y: S::V) -> S::V;
+}
+
+/// Keras's choice: tanh and sigmoid, compiled into the loop.
 const KERAS: CellActivations =
     CellActivations { activation: Activation::Tanh, recurrent: Activation::Sigmoid };
+
+#[derive(Clone, Copy)]
+struct Keras;
+
+impl Functions for Keras {
+    #[inline(always)]
+    fn activation<S: Simd>(self, s: S, x: S::V) -> S::V {
+        tanh(s, x)
+    }
+    #[inline(always)]
+    fn recurrent<S: Simd>(self, s: S, x: S::V) -> S::V {
+        sigmoid(s, x)
+    }
+    #[inline(always)]
+    fn activation_slope<S: Simd>(self, s: S, y: S::V) -> S::V {
+        y.neg_mul_add(y, s.splat(1.0))
+    }
+    #[inline(always)]
+    fn recurrent_slope<S: Simd>(self, s: S, y: S::V) -> S::V {
+        y * (s.splat(1.0) - y)
+    }
+}
+
+/// Any other choice, as calls. A call cannot cross into another instruction set, so these cells run in the portable one.
+#[derive(Clone, Copy)]
+struct Any(CellActivations);
+
+impl Functions for Any {
+    fn activation<S: Simd>(self, s: S, x: S::V) -> S::V {
+        value(s, self.0.activation, x)
+    }
+    fn recurrent<S: Simd>(self, s: S, x: S::V) -> S::V {
+        value(s, self.0.recurrent, x)
+    }
+    fn activation_slope<S: Simd>(self, s: S, y: S::V) -> S::V {
+        slope(s, self.0.activation, y)
+    }
+    fn recurrent_slope<S: Simd>(self, s: S, y: S::V) -> S::V {
+        slope(s, self.0.recurrent, y)
+    }
+}
 
 /// Whether both activations work element by element and have a derivative in terms of their value.
 fn check_activations(op: &'static str, acts: CellActivations) -> Result<()> {
@@ -39,7 +89,7 @@ fn before<S: Simd>(s: S, previous: &[S::V]) -> S::V {
 
 /// What becomes of one register of each of OUT blocks, given one of each of IN others.
 trait Cell<const IN: usize, const OUT: usize> {
-    fn step<S: Simd>(s: S, acts: CellActivations, x: [S::V; IN], y: [S::V; OUT]) -> [S::V; OUT];
+    fn step<S: Simd, A: Functions>(s: S, acts: A, x: [S::V; IN], y: [S::V; OUT]) -> [S::V; OUT];
 }
 
 /// In: c₋₁ or nothing. Out: i, f, ĉ, o (before, their pre-activations), c, h.
@@ -47,17 +97,16 @@ struct Lstm;
 
 impl<const IN: usize> Cell<IN, 6> for Lstm {
     #[inline(always)]
-    fn step<S: Simd>(
+    fn step<S: Simd, A: Functions>(
         s: S,
-        acts: CellActivations,
+        acts: A,
         c_prev: [S::V; IN],
         [i, f, candidate, o, _, _]: [S::V; 6],
     ) -> [S::V; 6] {
-        let CellActivations { activation, recurrent } = acts;
-        let (i, f, o) = (value(s, recurrent, i), value(s, recurrent, f), value(s, recurrent, o));
-        let candidate = value(s, activation, candidate);
+        let (i, f, o) = (acts.recurrent(s, i), acts.recurrent(s, f), acts.recurrent(s, o));
+        let candidate = acts.activation(s, candidate);
         let c = f.mul_add(before(s, &c_prev), i * candidate);
-        [i, f, candidate, o, c, o * value(s, activation, c)]
+        [i, f, candidate, o, c, o * acts.activation(s, c)]
     }
 }
 
@@ -66,20 +115,19 @@ struct LstmBackward;
 
 impl<const IN: usize> Cell<IN, 5> for LstmBackward {
     #[inline(always)]
-    fn step<S: Simd>(
+    fn step<S: Simd, A: Functions>(
         s: S,
-        acts: CellActivations,
+        acts: A,
         x: [S::V; IN],
         [i, f, candidate, o, dc]: [S::V; 5],
     ) -> [S::V; 5] {
-        let CellActivations { activation, recurrent } = acts;
         let (c, dh, c_prev) = (x[0], x[1], before(s, &x[2..]));
-        let t = value(s, activation, c);
-        let dc = (dh * o).mul_add(slope(s, activation, t), dc);
-        let di = dc * candidate * slope(s, recurrent, i);
-        let df = dc * c_prev * slope(s, recurrent, f);
-        let dcandidate = dc * i * slope(s, activation, candidate);
-        let do_ = dh * t * slope(s, recurrent, o);
+        let t = acts.activation(s, c);
+        let dc = (dh * o).mul_add(acts.activation_slope(s, t), dc);
+        let di = dc * candidate * acts.recurrent_slope(s, i);
+        let df = dc * c_prev * acts.recurrent_slope(s, f);
+        let dcandidate = dc * i * acts.activation_slope(s, candidate);
+        let do_ = dh * t * acts.recurrent_slope(s, o);
         [di, df, dcandidate, do_, dc * f]
     }
 }
@@ -89,16 +137,15 @@ struct Gru;
 
 impl<const IN: usize> Cell<IN, 4> for Gru {
     #[inline(always)]
-    fn step<S: Simd>(
+    fn step<S: Simd, A: Functions>(
         s: S,
-        acts: CellActivations,
+        acts: A,
         x: [S::V; IN],
         [z, r, candidate, _]: [S::V; 4],
     ) -> [S::V; 4] {
-        let CellActivations { activation, recurrent } = acts;
-        let z = value(s, recurrent, z + x[0]);
-        let r = value(s, recurrent, r + x[1]);
-        let candidate = value(s, activation, r.mul_add(x[2], candidate));
+        let z = acts.recurrent(s, z + x[0]);
+        let r = acts.recurrent(s, r + x[1]);
+        let candidate = acts.activation(s, r.mul_add(x[2], candidate));
         let h = z.mul_add(before(s, &x[3..]), (s.splat(1.0) - z) * candidate);
         [z, r, candidate, h]
     }
@@ -110,32 +157,31 @@ struct GruBackward;
 
 impl<const IN: usize> Cell<IN, 7> for GruBackward {
     #[inline(always)]
-    fn step<S: Simd>(
+    fn step<S: Simd, A: Functions>(
         s: S,
-        acts: CellActivations,
+        acts: A,
         x: [S::V; IN],
         [z, r, candidate, _, _, inner, dh]: [S::V; 7],
     ) -> [S::V; 7] {
-        let CellActivations { activation, recurrent } = acts;
-        let dz = dh * (before(s, &x) - candidate) * slope(s, recurrent, z);
-        let dcandidate = dh * (s.splat(1.0) - z) * slope(s, activation, candidate);
-        let dr = dcandidate * inner * slope(s, recurrent, r);
+        let dz = dh * (before(s, &x) - candidate) * acts.recurrent_slope(s, z);
+        let dcandidate = dh * (s.splat(1.0) - z) * acts.activation_slope(s, candidate);
+        let dr = dcandidate * inner * acts.recurrent_slope(s, r);
         [dz, dr, dcandidate, dz, dr, dcandidate * r, dh * z]
     }
 }
 
-/// A cell with its activations, as a formula.
-struct With<C>(CellActivations, PhantomData<fn(C)>);
+/// A cell with its functions, as a formula.
+struct With<A, C>(A, PhantomData<fn(C)>);
 
-impl<C> Clone for With<C> {
-    fn clone(&self) -> With<C> {
+impl<A: Copy, C> Clone for With<A, C> {
+    fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<C> Copy for With<C> {}
+impl<A: Copy, C> Copy for With<A, C> {}
 
-impl<C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Formula<IN, OUT> for With<C> {
+impl<A: Functions, C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Formula<IN, OUT> for With<A, C> {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: [S::V; IN], y: [S::V; OUT]) -> [S::V; OUT] {
         C::step(s, self.0, x, y)
@@ -165,38 +211,24 @@ fn blocks<T: Copy, const N: usize>(tensor: T) -> [Block<T>; N] {
 }
 
 /// Rows of a step.
-struct Rows<'a, C, const IN: usize, const OUT: usize> {
-    acts: CellActivations,
+struct Rows<'a, A, C, const IN: usize, const OUT: usize> {
+    formula: With<A, C>,
     rows: Range<usize>,
     u: usize,
     x: [Block<&'a [f32]>; IN],
     y: [Block<&'a Pieces<'a, f32>>; OUT],
-    cell: PhantomData<C>,
 }
 
-impl<C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Rows<'_, C, IN, OUT> {
+impl<A: Functions, C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Kernel for Rows<'_, A, C, IN, OUT> {
+    type Output = ();
     #[inline(always)]
-    fn run_with<S: Simd>(self, s: S, acts: CellActivations) {
+    fn run<S: Simd>(self, s: S) {
         let u = self.u;
         for r in self.rows {
             let x = self.x.map(|b| &b.tensor[b.row(r, u)]);
             // SAFETY: blocks are different parts of their rows, and tasks have different rows.
             let y = self.y.map(|b| unsafe { b.tensor.piece(b.row(r, u)) });
-            slices(s, With::<C>(acts, PhantomData), x, y);
-        }
-    }
-}
-
-impl<C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Kernel for Rows<'_, C, IN, OUT> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        match self.acts == KERAS {
-            true => self.run_with(s, KERAS), // a constant: the choices leave the loop
-            false => {
-                let acts = self.acts;
-                self.run_with(s, acts);
-            }
+            slices(s, self.formula, x, y);
         }
     }
 }
@@ -213,7 +245,10 @@ fn step<C: Cell<IN, OUT>, const IN: usize, const OUT: usize>(
     let per_task = rows_per_task(n, u * OUT * EXP_WORK);
     cpu.pool.run(n.div_ceil(per_task), &|task| {
         let rows = task * per_task..n.min((task + 1) * per_task);
-        cpu.isa.run(Rows::<C, IN, OUT> { acts, rows, u, x, y, cell: PhantomData });
+        match acts == KERAS {
+            true => cpu.isa.run(Rows { formula: With::<_, C>(Keras, PhantomData), rows, u, x, y }),
+            false => Rows { formula: With::<_, C>(Any(acts), PhantomData), rows, u, x, y }.run(Portable),
+        }
     });
 }
 
