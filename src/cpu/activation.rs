@@ -41,7 +41,7 @@ formula! { SoftsignBackward {} [y] -> [dy] |s| {
 formula! { Exponential {} [] -> [y] |s| [exp(s, y)] }
 formula! { ExponentialBackward {} [y] -> [dy] |_s| [dy * y] }
 
-/// elu and selu: a x above 0, b (eˣ − 1) below.
+// elu and selu: a x above 0, b (eˣ − 1) below.
 formula! { Elu { a, b } [] -> [y] |s| {
     let below = s.splat(b) * exp_m1(s, s.splat(0.0).min(y));
     [above(s, y, s.splat(a) * y, below)]
@@ -68,7 +68,8 @@ formula! { GeluBackward {} [x] -> [dy] |s| {
 /// u = 2 √(2/π) (x + 0.044715 x³) and u′. ½ (1 + tanh(u/2)) is σ(u), which loses no digits below 0.
 #[inline(always)]
 fn gelu_inner<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    let (a, b) = (s.splat(1.595_769_1), s.splat(0.044_715 * 1.595_769_1));
+    const A: f64 = 1.595_769_121_605_730_7;
+    let (a, b) = (s.splat(A as f32), s.splat((0.044_715 * A) as f32));
     let square = x * x;
     (x * b.mul_add(square, a), (b * s.splat(3.0)).mul_add(square, a))
 }

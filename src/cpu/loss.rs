@@ -21,7 +21,7 @@ use std::ops::Range;
 /// ε.
 const EPS: f32 = EPSILON as f32;
 /// −ln(1 − ε) = ε + ε²/2 + ...
-const LEAST: f32 = 1.000_000_05e-7;
+const LEAST: f32 = (EPSILON + EPSILON * EPSILON / 2.0) as f32;
 /// −ln ε.
 const MOST: f32 = 16.118_095;
 

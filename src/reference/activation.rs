@@ -94,7 +94,7 @@ pub(super) fn value(f: Activation, x: f64) -> f64 {
             }
         }
         Activation::Gelu { approximate: false } => x * normal_distribution(x),
-        Activation::Gelu { approximate: true } => 0.5 * x * (1.0 + gelu_inner(x).tanh()),
+        Activation::Gelu { approximate: true } => x * sigmoid(2.0 * gelu_inner(x)), // ½ (1 + tanh u) = σ(2u)
         Activation::Silu => x * sigmoid(x),
         Activation::Custom(c) => (c.f)(x),
     }
@@ -144,9 +144,9 @@ fn slope_at(f: Activation, x: f64) -> f64 {
             normal_distribution(x) + x * (-x * x / 2.0).exp() / (2.0 * PI).sqrt()
         }
         Activation::Gelu { approximate: true } => {
-            let t = gelu_inner(x).tanh();
+            let y = sigmoid(2.0 * gelu_inner(x));
             let inner_slope = (2.0 / PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
-            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope
+            y + 2.0 * x * y * (1.0 - y) * inner_slope
         }
         Activation::Silu => sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))),
         Activation::Custom(c) => (c.df)(x),
