@@ -225,14 +225,15 @@ pub(super) fn activation_backward(
     if let Some(x) = x {
         check(op, x.len() == y.len(), &[("x", x.shape()), ("y", y.shape())])?;
     }
-    let ((rows, cols), dy) = (y.shape().as_matrix(), dy.f32()?);
+    let ((rows, cols), y, dy) = (y.shape().as_matrix(), y.f32()?, dy.f32()?);
+    let from = match (f.needs_input(), x) {
+        (true, Some(x)) => x.f32()?,
+        (true, None) => return Err(Error::op(op, format!("the derivative of {f} needs x"))),
+        (false, _) => y,
+    };
     if dy.is_empty() || f == Activation::Linear {
         return Ok(());
     }
-    let from = match f.needs_input() {
-        true => x.ok_or_else(|| Error::op(op, format!("the derivative of {f} needs x")))?.f32()?,
-        false => y.f32()?,
-    };
     let per_row = rows_per_task(rows, cols * 2) * cols;
     let per_task = rows_per_task(dy.len(), if f.needs_input() { EXP_WORK } else { 1 }).next_multiple_of(16);
     match f {

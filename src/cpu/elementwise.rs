@@ -103,11 +103,11 @@ pub(super) fn swap_axes(cpu: &Cpu, x: View, y: ViewMut) -> Result<()> {
     let fit = f.len() >= 2 && f.len() == t.len() && f[0] == t[1] && f[1] == t[0] && f[2..] == t[2..];
     check("swap_axes", fit, &[("x", from), ("y", to)])?;
     let (a, b, rest) = (f[0], f[1], f[2..].iter().product::<usize>());
-    if y.len() == 0 {
+    let (x, y, per_task) = (x.f32()?, y.f32()?, rows_per_task(b, a * rest));
+    if y.is_empty() {
         return Ok(());
     }
-    let (x, per_task) = (x.f32()?, rows_per_task(b, a * rest));
-    cpu.pool.run_chunks(y.f32()?, per_task * a * rest, |task, y| {
+    cpu.pool.run_chunks(y, per_task * a * rest, |task, y| {
         for (j, y) in y.chunks_exact_mut(a * rest).enumerate() {
             let j = task * per_task + j;
             for (i, y) in y.chunks_exact_mut(rest).enumerate() {
@@ -134,11 +134,11 @@ pub(super) fn copy_columns(
         let problem = format!("{width} columns from column {from} of {x} to column {to} of {y}");
         return Err(Error::op("copy_columns", problem));
     }
+    let (x, y, per_task) = (x.f32()?, y.f32()?, rows_per_task(rows, width));
     if width == 0 {
         return Ok(());
     }
-    let (x, per_task) = (x.f32()?, rows_per_task(rows, width));
-    cpu.pool.run_chunks(y.f32()?, per_task * cy, |task, y| {
+    cpu.pool.run_chunks(y, per_task * cy, |task, y| {
         let x = x[task * per_task * cx..].chunks_exact(cx);
         for (y, x) in y.chunks_exact_mut(cy).zip(x) {
             y[to..to + width].copy_from_slice(&x[from..from + width]);
@@ -165,11 +165,10 @@ impl Kernel for AddBias<'_> {
 pub(super) fn add_bias(cpu: &Cpu, b: View, y: ViewMut) -> Result<()> {
     let (rows, cols) = y.shape().as_matrix();
     check("add_bias", b.len() == cols, &[("b", b.shape()), ("y", y.shape())])?;
-    if cols == 0 {
-        return Ok(());
+    let (b, y) = (b.f32()?, y.f32()?);
+    if cols > 0 {
+        cpu.pool.run_chunks(y, rows_per_task(rows, cols) * cols, |_, y| cpu.isa.run(AddBias(b, y)));
     }
-    let b = b.f32()?;
-    cpu.pool.run_chunks(y.f32()?, rows_per_task(rows, cols) * cols, |_, y| cpu.isa.run(AddBias(b, y)));
     Ok(())
 }
 

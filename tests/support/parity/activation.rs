@@ -99,7 +99,8 @@ fn backward(t: &mut Table, f: Activation, n: usize) {
                     // 0.5 (1 + t) + 0.5 x (1 − t²) u′: all as powers of e^u, whose roundings grow with u.
                     let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
                     let slope = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
-                    let tail = 1.0 / (1.0 + (-2.0 * u).exp());
+                    // A subnormal tail is rounded as coarsely as the smallest normal number.
+                    let tail = (1.0 / (1.0 + (-2.0 * u).exp())).max(f64::from(f32::MIN_POSITIVE));
                     (1.0 + u.abs()) * (tail + 2.0 * x.abs() * tail * (1.0 - tail) * slope)
                 }
                 Activation::Silu => s * (1.0 + x.abs() * (1.0 - s)),
