@@ -213,7 +213,7 @@ pub struct Plan<'a> {
     /// No batch will be larger than this.
     pub max_batch: usize,
     /// The largest request for scratch so far, in numbers.
-    pub(crate) scratch: usize,
+    pub scratch: usize,
 }
 
 impl Plan<'_> {
