@@ -16,6 +16,7 @@
 //! | categorical_crossentropy | −Σ t ln(p / Σ p); from logits: −Σ t ln softmax(z) |
 //! | sparse_categorical_crossentropy | the same with t one-hot at the label |
 //!
+//! (Keras takes a 0 of the hinges for −1 only where a whole batch is of zeros and ones.)
 //! Probabilities are clipped to [1e-7, 1 − 1e-7] before the logarithm, and where the clip holds the gradient is 0.
 //! Source: the formulas are Keras 3's; Goodfellow et al. 2016, §6.2.
 

@@ -7,8 +7,9 @@
 //! f1                mean over classes of 2 tp / (pp + ap)
 //! ```
 //!
-//! A quotient 0 / 0 counts as 0. f1 is the harmonic mean of a class's precision and recall: 2 P R / (P + R) with
-//! P = tp / pp and R = tp / ap. Counts are exact up to 2²⁴ of a kind on devices that compute in `f32`.
+//! f1 is the harmonic mean of a class's precision and recall: 2 P R / (P + R) with P = tp / pp and R = tp / ap.
+//! A quotient 0 / 0 counts as 0; Keras adds 1e-7 to the divisors of F1 instead, and is off by about that much.
+//! Counts are exact up to 2²⁴ of a kind on devices that compute in `f32`.
 //!
 //! Source: van Rijsbergen 1979, ch. 7.
 

@@ -1,4 +1,4 @@
-"""Writes the golden files of this folder: what Keras and PyTorch say, for tests/goldens.rs to compare with.
+"""Writes the golden files of this folder: what Keras and PyTorch say, for main.rs beside it to compare with.
 
     pip install keras==3.15.1 jax==0.10.2 torch==2.15.0
     python tests/goldens/make.py
@@ -474,8 +474,10 @@ def metrics():
     for columns, target in [(1, bits), (3, bits), (4, hot)]:
         add("precision", m.Precision(), batches(columns, some, target))
         add("recall", m.Recall(), batches(columns, some, target))
+    keras.config.set_epsilon(1e-300)  # Keras adds it to every divisor of F1, where we ask for 0 / 0
     add("f1_score", m.F1Score(average="macro"), batches(4, some, hot))
     add("f1_score", m.F1Score(average="macro", threshold=0.5), batches(1, some, bits))
+    keras.config.set_epsilon(1e-7)
 
     class Confusion(keras.metrics.Metric):
         """Keras has no such metric: its parts, counted."""
