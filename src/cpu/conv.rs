@@ -17,11 +17,11 @@
 //! and cuDNN (Chetlur et al. 2014) call implicit GEMM.
 
 use super::Cpu;
-use super::gemm::{Matrix, PackPanel, TileSize, pack, part};
+use super::gemm::{Cut, Matrix, PackPanel, pack};
 use super::parallel::{self, OWN, Pieces, rows_per_task};
 use super::pool::{images, span};
-use super::simd::{Kernel, Simd};
-use super::tile::{self, Tail, Tile, Walk, columns_of_tile, rows_of_tile};
+use super::simd::{Isa, Kernel, Simd};
+use super::tile::{self, Tail, Tile, Walk};
 use crate::activations::Activation;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -261,7 +261,7 @@ pub(super) fn conv(
     let (border, packed) = cut("conv", w, filters, n, scratch)?;
     if y.len() > 0 {
         let x = padded(cpu, w, n, x.f32()?, border);
-        let (mr, nr) = cpu.isa.run(TileSize);
+        let (mr, nr) = tile::size(cpu.isa);
         let packed = &mut packed[..taps * filters.next_multiple_of(nr)];
         pack(cpu, Matrix::new(kernel.f32()?, filters, false), taps, 0..filters, packed);
         let (lines, work) = (Lines::new(w, n, mr), y.len() * taps);
@@ -272,12 +272,11 @@ pub(super) fn conv(
         };
         let walk = Walk { row, step: 1, len, runs, jump };
         let y = Pieces::new(y.reborrow().f32()?);
-        let forward = Forward { w, x, lines, walk, packed, filters, y: &y, c_row, tail, units: 0..0 };
+        let forward =
+            Forward { isa: cpu.isa, tile: (mr, nr), w, x, lines, walk, packed, filters, y: &y, c_row, tail };
         let units = lines.lines * lines.len.div_ceil(mr);
-        let tasks = (work / TASK).clamp(1, MAX_TASKS).min(units);
-        cpu.pool.run(tasks, &|t| {
-            cpu.isa.run(Forward { units: part(t, tasks, units), ..forward.clone() });
-        });
+        let tasks = Cut::new(units, (work / TASK).clamp(1, MAX_TASKS).min(units));
+        cpu.pool.run(tasks.parts(), &|t| forward.task(tasks.part(t)));
     }
     match rest {
         Activation::Linear => Ok(()),
@@ -292,9 +291,11 @@ fn check_kernel(op: &'static str, w: &Window, filters: usize, len: usize) -> Res
     }
 }
 
-/// Some slivers of positions times the whole kernel.
-#[derive(Clone)]
+/// What the tasks of the forward pass share.
 struct Forward<'a> {
+    isa: Isa,
+    /// (MR, NR).
+    tile: (usize, usize),
     w: &'a Window,
     x: Images<'a>,
     lines: Lines,
@@ -305,45 +306,48 @@ struct Forward<'a> {
     y: &'a Pieces<'a, f32>,
     c_row: usize,
     tail: Tail<'a>,
-    /// Slivers, counted through all lines.
-    units: Range<usize>,
 }
 
-impl Kernel for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Forward { w, x, lines, walk, packed, filters, y, c_row, tail, units } = self;
-        let (mr, nr, taps) = (rows_of_tile::<S>(), columns_of_tile::<S>(), w.taps());
-        let slivers = lines.len.div_ceil(mr);
-        let blocks = units.len().div_ceil(SLIVERS);
-        for block in 0..blocks {
-            let block = part(block, blocks, units.len());
+impl Forward<'_> {
+    /// Some slivers of positions, counted through all lines, times the whole kernel.
+    fn task(&self, units: Range<usize>) {
+        let Forward { isa, tile: (mr, nr), w, x, lines, walk, packed, filters, y, c_row, tail } = *self;
+        let (taps, slivers) = (w.taps(), Cut::at_most(lines.len, mr));
+        let blocks = Cut::at_most(units.len(), SLIVERS);
+        for block in (0..blocks.parts()).map(|i| blocks.part(i)) {
             for j in 0..filters.div_ceil(nr) {
-                let b = &packed[j * taps * nr..];
-                for unit in units.start + block.start..units.start + block.end {
-                    let (line, rows) = (unit / slivers, part(unit % slivers, slivers, lines.len));
+                let (mut unit, end) = (units.start + block.start, units.start + block.end);
+                while unit < end {
+                    // The slivers of one line.
+                    let (line, first) = (unit / slivers.parts(), unit % slivers.parts());
+                    let last = slivers.parts().min(first + end - unit);
                     let (image, at) = lines.start(w, line);
-                    let position =
-                        ((image * w.output[0] + at[0]) * w.output[1] + at[1]) * w.output[2] + at[2];
-                    let t = Tile {
-                        a: x.data[x.window(w, image, at) + rows.start * walk.row..].as_ptr(),
-                        b: b.as_ptr(),
-                        b_row: nr,
-                        c: y.start().wrapping_add(position * filters + rows.start * c_row + j * nr),
-                        c_row,
-                        rows: rows.len(),
-                        columns: nr.min(filters - j * nr),
-                        column: j * nr,
-                    };
-                    // SAFETY: every window lies inside the images, the panel has as many rows as there are taps, and
-                    // no other unit has these rows of y.
-                    unsafe { tile::compute(s, &t, &walk, &tail) };
+                    let (a, c) = (x.window(w, image, at), position(w, image, at) * filters + j * nr);
+                    for rows in (first..last).map(|i| slivers.part(i)) {
+                        let t = Tile {
+                            a: x.data[a + rows.start * walk.row..].as_ptr(),
+                            b: packed[j * taps * nr..].as_ptr(),
+                            b_row: nr,
+                            c: y.start().wrapping_add(c + rows.start * c_row),
+                            c_row,
+                            rows: rows.len(),
+                            columns: nr.min(filters - j * nr),
+                            column: j * nr,
+                        };
+                        // SAFETY: every window lies inside the images, the panel has as many rows as there are taps,
+                        // and no other unit has these rows of y.
+                        unsafe { tile::compute(isa, &t, &walk, &tail) };
+                    }
+                    unit += last - first;
                 }
             }
         }
     }
+}
+
+/// The row of y or dz that window `at` of `image` has.
+fn position(w: &Window, image: usize, at: [usize; 3]) -> usize {
+    ((image * w.output[0] + at[0]) * w.output[1] + at[1]) * w.output[2] + at[2]
 }
 
 // ---------------------------------------------------------------- dK
@@ -351,7 +355,7 @@ impl Kernel for Forward<'_> {
 /// How many partial sums of dK there are: so many parts of the batch are worked on at once.
 fn parts(w: &Window, filters: usize, n: usize) -> usize {
     let len = w.taps() * filters;
-    let room = if len == 0 { 1 } else { PARTS / len };
+    let room = PARTS.checked_div(len).unwrap_or(1);
     (n * w.positions() * len / TASK).min(n).min(room).clamp(1, MAX_PARTS)
 }
 
@@ -374,19 +378,20 @@ pub(super) fn conv_backward_kernel(
         dk.fill(0.0);
         return Ok(());
     }
-    let (mr, _) = cpu.isa.run(TileSize);
+    let (mr, _) = tile::size(cpu.isa);
     let (runs, _, len) = x.tap_runs(w);
     let slivers = runs.iter().product::<usize>() * len.div_ceil(mr);
     let parts = parts(w, filters, n);
     let groups = (MAX_PARTS / parts).min(slivers.div_ceil(8)).min(n * w.positions() * dk.len() / TASK + 1);
+    let (images, slivers) = (Cut::new(n, parts), Cut::new(slivers, groups));
     let size = dk.len();
     let (sums, more) = (Pieces::new(&mut *dk), Pieces::new(&mut partial[..(parts - 1) * size]));
     cpu.pool.run(parts * groups, &|t| {
         let (p, g) = (t / groups, t % groups);
         let dk = if p == 0 { sums.start() } else { more.start().wrapping_add((p - 1) * size) };
         parallel::with_own(|own| {
-            let (images, slivers) = (part(p, parts, n), part(g, groups, slivers));
-            cpu.isa.run(BackwardKernel { w, x, dz, filters, images, slivers, dk, own });
+            let (images, slivers) = (images.part(p), slivers.part(g));
+            BackwardKernel { isa: cpu.isa, w, x, dz, filters, images, slivers, dk }.run(own);
         });
     });
     let partial = &partial[..(parts - 1) * size];
@@ -399,6 +404,7 @@ pub(super) fn conv_backward_kernel(
 
 /// dK of some images: some slivers of its rows.
 struct BackwardKernel<'a> {
+    isa: Isa,
     w: &'a Window,
     x: Images<'a>,
     dz: &'a [f32],
@@ -408,7 +414,6 @@ struct BackwardKernel<'a> {
     slivers: Range<usize>,
     /// Where this part's sum goes.
     dk: *mut f32,
-    own: &'a mut [f32],
 }
 
 /// A block of positions whose dz is packed: whole images, or some lines of one slice of an image, or a piece of a line.
@@ -421,7 +426,6 @@ struct Block {
 }
 
 /// Calls `visit` with blocks that cover all positions of `images`, in order.
-#[inline(always)]
 fn each_block(w: &Window, images: Range<usize>, mut visit: impl FnMut(Block)) {
     let [od, oh, ow] = w.output;
     if w.positions() <= POSITIONS {
@@ -447,44 +451,38 @@ fn each_block(w: &Window, images: Range<usize>, mut visit: impl FnMut(Block)) {
     }
 }
 
-impl Kernel for BackwardKernel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let BackwardKernel { w, x, dz, filters, images, slivers, dk, own } = self;
-        let (mr, nr) = (rows_of_tile::<S>(), columns_of_tile::<S>());
+impl BackwardKernel<'_> {
+    /// `own` holds the packed dz of one block.
+    fn run(self, own: &mut [f32]) {
+        let BackwardKernel { isa, w, x, dz, filters, images, slivers, dk } = self;
+        let (mr, nr) = tile::size(isa);
         let (runs, jump, len) = x.tap_runs(w);
-        let each = len.div_ceil(mr); // slivers of a run
+        let each = Cut::at_most(len, mr); // slivers of a run
         let first = images.start;
-        each_block(
-            w,
-            images,
-            #[inline(always)]
-            |block| {
-                let [n, depth, height, width] = block.count;
-                let (steps, at) = (n * depth * height * width, block.at);
-                let position =
-                    ((block.image * w.output[0] + at[0]) * w.output[1] + at[1]) * w.output[2] + at[2];
-                let tail = if block.image == first && at == [0; 3] { Tail::PLAIN } else { Tail::ADD };
-                let walk = Walk {
-                    row: 1,
-                    step: w.stride[2] * x.position,
-                    len: width,
-                    runs: [n, depth, height],
-                    jump: [x.image, w.stride[0] * x.slice, w.stride[1] * x.line],
-                };
-                for j in (0..filters).step_by(nr) {
-                    let columns = nr.min(filters - j);
-                    let panel = &mut own[..steps * nr];
-                    let b = Matrix::new(&dz[position * filters + j..], filters, false);
-                    PackPanel { b, columns, panel: &mut *panel }.run(s);
-                    for sliver in slivers.clone() {
-                        let (run, rows) = (sliver / each, part(sliver % each, each, len));
-                        let [r0, r1, r2] = [run / runs[2] / runs[1], run / runs[2] % runs[1], run % runs[2]];
-                        let a = r0 * jump[0] + r1 * jump[1] + r2 * jump[2] + rows.start;
+        each_block(w, images, |block| {
+            let [n, depth, height, width] = block.count;
+            let (steps, at) = (n * depth * height * width, block.at);
+            let tail = if block.image == first && at == [0; 3] { Tail::PLAIN } else { Tail::ADD };
+            let walk = Walk {
+                row: 1,
+                step: w.stride[2] * x.position,
+                len: width,
+                runs: [n, depth, height],
+                jump: [x.image, w.stride[0] * x.slice, w.stride[1] * x.line],
+            };
+            for j in (0..filters).step_by(nr) {
+                let columns = nr.min(filters - j);
+                let panel = &mut own[..steps * nr];
+                let b = Matrix::new(&dz[position(w, block.image, at) * filters + j..], filters, false);
+                isa.run(PackPanel { b, columns, panel: &mut *panel });
+                for run in slivers.start / each.parts()..slivers.end.div_ceil(each.parts()) {
+                    let [r0, r1, r2] = [run / runs[2] / runs[1], run / runs[2] % runs[1], run % runs[2]];
+                    let a = x.window(w, block.image, at) + r0 * jump[0] + r1 * jump[1] + r2 * jump[2];
+                    let before = run * each.parts();
+                    let of_run = slivers.start.max(before) - before..each.parts().min(slivers.end - before);
+                    for rows in of_run.map(|i| each.part(i)) {
                         let t = Tile {
-                            a: x.data[x.window(w, block.image, at) + a..].as_ptr(),
+                            a: x.data[a + rows.start..].as_ptr(),
                             b: panel.as_ptr(),
                             b_row: nr,
                             c: dk.wrapping_add((run * len + rows.start) * filters + j),
@@ -495,11 +493,11 @@ impl Kernel for BackwardKernel<'_> {
                         };
                         // SAFETY: every window lies inside the images, the panel has a row for each position, and no
                         // other task has these rows of this partial sum.
-                        unsafe { tile::compute(s, &t, &walk, &tail) };
+                        unsafe { tile::compute(isa, &t, &walk, &tail) };
                     }
                 }
-            },
-        );
+            }
+        });
     }
 }
 
@@ -542,7 +540,7 @@ pub(super) fn conv_backward_input(
     check_kernel(op, w, filters, kernel.len())?;
     let (_, packed) = cut(op, w, filters, n, scratch)?;
     let (dz, kernel, dx) = (dz.f32()?, kernel.f32()?, dx.f32()?);
-    let (mr, nr) = cpu.isa.run(TileSize);
+    let (mr, nr) = tile::size(cpu.isa);
     let of_tap = filters * w.channels.next_multiple_of(nr);
     if n == 0 || of_tap == 0 {
         dx.fill(0.0);
@@ -557,17 +555,18 @@ pub(super) fn conv_backward_input(
     let (packed, panels) = (&*packed, w.channels.div_ceil(nr));
     let tasks = (dz.len() * w.taps() / TASK).clamp(1, MAX_TASKS);
     let groups = tasks.min(if w.output[2] < mr { n.div_ceil(mr) } else { n });
-    let along = (tasks / groups).clamp(1, panels);
+    let (groups, along) = (Cut::new(n, groups), Cut::new(panels, (tasks / groups).clamp(1, panels)));
     let dx = Pieces::new(dx);
-    cpu.pool.run(groups * along, &|t| {
-        let (images, panels) = (part(t / along, groups, n), part(t % along, along, panels));
-        cpu.isa.run(BackwardInput { w, dz, packed, filters, images, panels, dx: &dx });
+    cpu.pool.run(groups.parts() * along.parts(), &|t| {
+        let (images, panels) = (groups.part(t / along.parts()), along.part(t % along.parts()));
+        BackwardInput { isa: cpu.isa, w, dz, packed, filters, images, panels, dx: &dx }.run();
     });
     Ok(())
 }
 
 /// dx of some images and some panels of channels.
 struct BackwardInput<'a> {
+    isa: Isa,
     w: &'a Window,
     dz: &'a [f32],
     /// Kᵀ, tap after tap, in panels [F, NR].
@@ -578,13 +577,10 @@ struct BackwardInput<'a> {
     dx: &'a Pieces<'a, f32>,
 }
 
-impl Kernel for BackwardInput<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let BackwardInput { w, dz, packed, filters, images, panels, dx } = self;
-        let (mr, nr, c) = (rows_of_tile::<S>(), columns_of_tile::<S>(), w.channels);
+impl BackwardInput<'_> {
+    fn run(self) {
+        let BackwardInput { isa, w, dz, packed, filters, images, panels, dx } = self;
+        let ((mr, nr), c) = (tile::size(isa), w.channels);
         let channels = panels.start * nr..c.min(panels.end * nr);
         for position in images.start * w.input_len() / c..images.end * w.input_len() / c {
             // SAFETY: these images and channels are this task's.
@@ -602,36 +598,28 @@ impl Kernel for BackwardInput<'_> {
         for first in (0..lines.lines).step_by(some) {
             for tap in 0..w.kernel.iter().product() {
                 let k = [tap / w.kernel[2] / w.kernel[1], tap / w.kernel[2] % w.kernel[1], tap % w.kernel[2]];
+                let inside = if lines.through_batch { 0..lines.len } else { positions_inside(w, k[2]) };
+                let slivers = Cut::at_most(inside.len(), mr);
                 for j in panels.clone() {
                     let b = &packed[(tap * all_panels + j) * filters * nr..][..filters * nr];
                     for line in first..lines.lines.min(first + some) {
-                        let (image, at) = lines.start(w, line);
-                        let image = images.start + image;
-                        let (Some(z), Some(y)) = (w.at(0, at[0], k[0]), w.at(1, at[1], k[1])) else {
-                            continue;
-                        };
-                        // The positions of the line whose tap lies in the input.
-                        let inside = match lines.through_batch {
-                            true if w.at(2, at[2], k[2]).is_some() => 0..lines.len,
-                            true => continue,
-                            false => positions_inside(w, k[2]),
-                        };
-                        if inside.is_empty() {
-                            continue;
+                        let (image, [d, h, mut o]) = lines.start(w, line);
+                        if !lines.through_batch {
+                            o = inside.start;
                         }
-                        let start = if lines.through_batch { at[2] } else { inside.start };
-                        let Some(x) = w.at(2, start, k[2]) else { continue };
-                        let position =
-                            ((image * w.output[0] + at[0]) * w.output[1] + at[1]) * w.output[2] + start;
-                        let to = ((image * w.input[0] + z) * w.input[1] + y) * w.input[2] + x;
-                        let slivers = inside.len().div_ceil(mr);
-                        for sliver in 0..slivers {
-                            let rows = part(sliver, slivers, inside.len());
+                        let at = (w.at(0, d, k[0]), w.at(1, h, k[1]), w.at(2, o, k[2]));
+                        let (Some(z), Some(y), Some(x), false) = (at.0, at.1, at.2, inside.is_empty()) else {
+                            continue;
+                        };
+                        let image = images.start + image;
+                        let from = position(w, image, [d, h, o]) * filters;
+                        let to = (((image * w.input[0] + z) * w.input[1] + y) * w.input[2] + x) * c + j * nr;
+                        for rows in (0..slivers.parts()).map(|i| slivers.part(i)) {
                             let t = Tile {
-                                a: dz[position * filters + rows.start * row..].as_ptr(),
+                                a: dz[from + rows.start * row..].as_ptr(),
                                 b: b.as_ptr(),
                                 b_row: nr,
-                                c: dx.start().wrapping_add(to * c + rows.start * c_row + j * nr),
+                                c: dx.start().wrapping_add(to + rows.start * c_row),
                                 c_row,
                                 rows: rows.len(),
                                 columns: nr.min(c - j * nr),
@@ -639,7 +627,7 @@ impl Kernel for BackwardInput<'_> {
                             };
                             // SAFETY: dz has a row of F for each position, the panel F rows, and the tap of each
                             // position lies in the input; these images and channels are this task's.
-                            unsafe { tile::compute(s, &t, &walk, &Tail::ADD) };
+                            unsafe { tile::compute(isa, &t, &walk, &Tail::ADD) };
                         }
                     }
                 }

@@ -3,9 +3,10 @@
 //! The five loops of Goto and van de Geijn around the microkernel of [`tile`](super::tile):
 //!
 //! ```text
-//! loop 5  columns of C, NC at a time       ┐ B's block [kc, nc] is packed into panels of NR columns:
-//! loop 4  steps along k, KC at a time      ┘ it stays in the last cache, for all threads
-//! loop 3  rows of C, MC at a time            A's block [mc, kc] stays in L2; the tasks are cut here
+//! loop 5  columns of C, NC at a time         B's block is packed into panels of NR columns, for all threads;
+//!                                            then C is cut into tasks
+//! loop 4  steps along k, KC at a time        B's block [kc, nc] stays in the last cache
+//! loop 3  rows of C, MC at a time            A's block [mc, kc] stays in L2
 //! loop 2  panels of B                        one panel [kc, NR] stays in L1
 //! loop 1  slivers of A                       a tile [MR, NR] of C stays in registers
 //! ```
@@ -14,9 +15,9 @@
 //!
 //! - B is packed when it is transposed, or when enough rows of C will read it again. Otherwise the panels lie where
 //!   they are, and only a last one that is narrower than NR is packed, to be filled up with zeros.
-//! - A is not packed. The microkernel reads one number of each of its MR rows at a time, from strides that walk
-//!   forward in memory whether A is transposed or not. On AVX2 that reached the speed of packed slivers in all sizes
-//!   that were tried, and saves their pass.
+//! - A is packed when it is transposed and enough panels will read it again: each of its steps is a line of its own
+//!   then, and lines a power of two apart displace each other. Rows that lie along k are read where they are: the
+//!   microkernel walks through MR of them at once, as fast as through a packed sliver.
 //!
 //! All four transposes come down to strides and packing, so there is one microkernel.
 //!
@@ -26,9 +27,9 @@
 //! 2015, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality".
 
 use super::Cpu;
-use super::parallel::{self, Pieces, SHARED};
-use super::simd::{Kernel, Simd};
-use super::tile::{self, Tail, Tile, Walk, columns_of_tile, rows_of_tile};
+use super::parallel::{self, OWN, Pieces, SHARED};
+use super::simd::{Isa, Kernel, Simd};
+use super::tile::{self, Tail, Tile, Walk, columns_of_tile};
 use crate::activations::Activation;
 use crate::backend::Gemm;
 use crate::error::{Error, Result};
@@ -37,16 +38,22 @@ use std::ops::Range;
 
 /// The most steps along k of one block: a panel [KC, NR] fits into L1 beside a sliver of A.
 const KC: usize = 384;
-/// The most columns of one block: [KC, NC] is the buffer that a calling thread keeps. A multiple of every NR.
-const NC: usize = SHARED / KC / 32 * 32;
+/// The most columns of one block: [KC, NC] fits into the buffer that a calling thread keeps. A multiple of every NR.
+const NC: usize = SHARED / KC / 32 * 32; // 512
 /// The most rows of one block of A: [MC, KC] fits into L2.
-const MC: usize = 192;
+const MC: usize = 160;
+/// Floats of B that are packed at once, if they are more than one block.
+const CHUNK: usize = 128 * 1024;
+/// A block of B of up to so many floats stays in L1 as a whole: its panels pass over a sliver of A, not the reverse.
+const SMALL: usize = 4096;
 /// Blocks along k begin at multiples of this.
 const STEP: usize = 16;
 /// B is packed when C has more rows than this.
 const FEW_ROWS: usize = 64;
-/// Multiply-adds of one task, at least: some 20 µs.
-const TASK: usize = 1 << 20;
+/// A transposed A is packed when C has more columns than this, and k more steps.
+const FEW_COLUMNS: usize = 64;
+/// Multiply-adds of one task, at least: some 10 µs.
+const TASK: usize = 1 << 19;
 /// The most tasks.
 const MAX_TASKS: usize = 64;
 
@@ -130,75 +137,97 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// Part i of `0..len` cut into `parts`, as even as whole numbers allow.
-pub(super) fn part(i: usize, parts: usize, len: usize) -> Range<usize> {
-    i * len / parts..(i + 1) * len / parts
+/// `0..len` cut into parts, as even as whole numbers allow: the first few are one longer.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    parts: usize,
+    size: usize,
+    longer: usize,
 }
 
-/// C = tail(A B), with A [m, k], B [k, n] and C [m, n] row-major. Loops 5 and 4, and the cut of loop 3 into tasks.
+impl Cut {
+    /// Into `parts` parts, at least 1.
+    pub(super) fn new(len: usize, parts: usize) -> Cut {
+        Cut { parts, size: len / parts, longer: len % parts }
+    }
+
+    /// Into as many parts as are needed for none to be longer than `most`; one, if there is nothing to cut.
+    pub(super) fn at_most(len: usize, most: usize) -> Cut {
+        Cut::new(len, len.div_ceil(most).max(1))
+    }
+
+    /// How many parts there are.
+    pub(super) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Part i.
+    pub(super) fn part(&self, i: usize) -> Range<usize> {
+        let start = i * self.size + i.min(self.longer);
+        start..start + self.size + usize::from(i < self.longer)
+    }
+}
+
+/// C = tail(A B), with A [m, k], B [k, n] and C [m, n] row-major. Packs B and cuts C into tasks.
 fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], tail: Tail) {
     if m == 0 || n == 0 {
         return;
     }
-    let (mr, nr) = cpu.isa.run(TileSize);
+    let (mr, nr) = tile::size(cpu.isa);
     let c = Pieces::new(c);
-    let pack_all = b.col != 1 || m > FEW_ROWS;
-    let blocks = k.div_ceil(KC).max(1);
+    let blocks = Cut::at_most(k.div_ceil(STEP), KC / STEP);
+    let block_of_k = |i| {
+        let units = blocks.part(i);
+        units.start * STEP..k.min(units.end * STEP)
+    };
     parallel::with_shared(|buffer| {
         for jc in (0..n).step_by(NC) {
             let nc = NC.min(n - jc);
             let panels = nc.div_ceil(nr);
-            let in_place = if pack_all { 0 } else { nc / nr };
-            for pc in 0..blocks {
-                let steps = part(pc, blocks, k.div_ceil(STEP));
-                let (start, end) = (steps.start * STEP, k.min(steps.end * STEP));
-                let kc = end - start;
+            let in_place = if b.col != 1 || m > FEW_ROWS { 0 } else { nc / nr };
+            // As many blocks along k at once as L2 holds of B: fewer forks and joins.
+            let some = (CHUNK / (KC * nr * (panels - in_place).max(1))).max(1);
+            for first in (0..blocks.parts()).step_by(some) {
+                let chunk = first..blocks.parts().min(first + some);
+                let start = block_of_k(first).start;
+                let steps = block_of_k(chunk.end - 1).end - start;
                 let b = b.from(start, jc);
-                let packed = &mut buffer[..(panels - in_place) * kc * nr];
-                pack(cpu, b, kc, in_place * nr..nc, packed);
+                let packed = &mut buffer[..(panels - in_place) * steps * nr];
+                pack(cpu, b, steps, in_place * nr..nc, packed);
                 let rows = Rows {
+                    isa: cpu.isa,
+                    tile: (mr, nr),
                     a: a.from(0, start),
                     b,
                     packed,
                     in_place,
+                    steps,
+                    blocks: chunk.clone().map(|i| {
+                        let block = block_of_k(i);
+                        (block.start - start..block.end - start, tail.of_block(i, blocks.parts()))
+                    }),
                     c: &c,
                     c_row: n,
                     column: jc,
-                    extents: [m, nc, kc],
-                    tail: tail.of_block(pc, blocks),
+                    columns: nc,
                 };
-                let tasks = (m * nc * kc / TASK).clamp(1, MAX_TASKS);
-                let across = tasks.min(m.div_ceil(2 * mr)); //    rows first: each reads all of B, which is shared,
-                let along = tasks.div_ceil(across).min(panels); // then panels
+                let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
+                let across = tasks.min(m.div_ceil(4 * mr)); // rows first: each task reads all of B, which is shared,
+                let along = tasks.div_ceil(across).min(panels.div_ceil(4)); // then panels
+                let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
                 cpu.pool.run(across * along, &|t| {
-                    let (i, j) = (t / along, t % along);
-                    cpu.isa.run(Task {
-                        rows: &rows,
-                        slice: part(i, across, m),
-                        panels: part(j, along, panels),
-                    });
+                    let (slice, group) = (slices.part(t / along), groups.part(t % along));
+                    parallel::with_own(|own| rows.task(slice, group, own));
                 });
             }
         }
     });
 }
 
-/// (MR, NR) of the instruction set.
-pub(super) struct TileSize;
-
-impl Kernel for TileSize {
-    type Output = (usize, usize);
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (usize, usize) {
-        (rows_of_tile::<S>(), columns_of_tile::<S>())
-    }
-}
-
 /// Packs `columns` of B [kc, ...] into panels [kc, NR], one behind the other. `columns` begin at a panel; the last panel
 /// is filled up with zeros. `packed` is as long as the panels.
 pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packed: &mut [f32]) {
-    let (_, nr) = cpu.isa.run(TileSize);
+    let (_, nr) = tile::size(cpu.isa);
     let panel = kc * nr;
     if packed.is_empty() {
         return;
@@ -262,63 +291,111 @@ impl Kernel for PackPanel<'_, '_> {
     }
 }
 
-/// What the tasks of loop 3 share: one block of B, and all rows of A and C.
-struct Rows<'a> {
+/// What the tasks share: all rows of A and C, and some columns and steps of B.
+struct Rows<'a, I> {
+    isa: Isa,
+    /// (MR, NR).
+    tile: (usize, usize),
     a: Matrix<'a>,
     b: Matrix<'a>,
     /// B's panels, but for the first `in_place`, which lie in B itself.
     packed: &'a [f32],
     in_place: usize,
+    /// Rows of a panel.
+    steps: usize,
+    /// The steps in blocks, and what becomes of their sums.
+    blocks: I,
     c: &'a Pieces<'a, f32>,
     c_row: usize,
-    /// The block's first column in C.
+    /// The first column in C.
     column: usize,
-    /// [m, nc, kc].
-    extents: [usize; 3],
-    tail: Tail<'a>,
+    /// nc.
+    columns: usize,
 }
 
-/// Some rows of C times some panels of B.
-struct Task<'a> {
-    rows: &'a Rows<'a>,
-    slice: Range<usize>,
-    panels: Range<usize>,
-}
-
-impl Kernel for Task<'_> {
-    type Output = ();
-
-    /// Loops 3 to 1.
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (mr, nr) = (rows_of_tile::<S>(), columns_of_tile::<S>());
-        let Rows { a, b, packed, in_place, c, c_row, column, extents: [_, nc, kc], tail } = *self.rows;
-        let walk = Walk::matrix(a.row, a.col, kc);
-        let blocks = self.slice.len().div_ceil(MC);
-        for ic in 0..blocks {
-            let block = part(ic, blocks, self.slice.len());
-            let slivers = block.len().div_ceil(mr);
-            for jr in self.panels.clone() {
-                let (b, b_row) = match jr < in_place {
-                    true => (b.at(0, jr * nr), b.row),
-                    false => (packed[(jr - in_place) * kc * nr..].as_ptr(), nr),
-                };
-                for ir in 0..slivers {
-                    let rows = part(ir, slivers, block.len());
-                    let (row, column) = (self.slice.start + block.start + rows.start, column + jr * nr);
+impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
+    /// Some rows of C times some panels of B: loops 4 to 1. `own` holds a packed block of A.
+    fn task(&self, slice: Range<usize>, panels: Range<usize>, own: &mut [f32]) {
+        let (isa, (mr, nr), a) = (self.isa, self.tile, self.a);
+        let blocks = Cut::at_most(slice.len(), MC);
+        for (steps, tail) in self.blocks.clone() {
+            let kc = steps.len();
+            let pack_a = a.col != 1 && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
+            for ic in 0..blocks.parts() {
+                let block = blocks.part(ic);
+                let first = slice.start + block.start;
+                let slivers = Cut::at_most(block.len(), mr);
+                if pack_a {
+                    let a = a.from(first, steps.start);
+                    isa.run(PackSlivers { a, kc, slivers, packed: &mut *own });
+                }
+                let tile = |jr: usize, ir: usize| {
+                    let (b, b_row) = match jr < self.in_place {
+                        true => (self.b.at(steps.start, jr * nr), self.b.row),
+                        false => {
+                            let row = (jr - self.in_place) * self.steps + steps.start;
+                            (self.packed[row * nr..].as_ptr(), nr)
+                        }
+                    };
+                    let rows = slivers.part(ir);
+                    let (row, column) = (first + rows.start, self.column + jr * nr);
+                    let (a, walk) = match pack_a {
+                        true => (own[rows.start * kc..].as_ptr(), Walk::matrix(1, rows.len(), kc)),
+                        false => (a.at(row, steps.start), Walk::matrix(a.row, a.col, kc)),
+                    };
                     let t = Tile {
-                        a: a.at(row, 0),
+                        a,
                         b,
                         b_row,
-                        c: c.start().wrapping_add(row * c_row + column),
-                        c_row,
+                        c: self.c.start().wrapping_add(row * self.c_row + column),
+                        c_row: self.c_row,
                         rows: rows.len(),
-                        columns: nr.min(nc - jr * nr),
+                        columns: nr.min(self.columns - jr * nr),
                         column,
                     };
-                    // SAFETY: A has row + rows.len() rows of kc steps, and the panel kc rows of NR columns: it is
+                    // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns: it is
                     // packed, or lies whole in B. The tile lies in C, and no other task has these rows and panels.
-                    unsafe { tile::compute(s, &t, &walk, &tail) };
+                    unsafe { tile::compute(isa, &t, &walk, &tail) };
+                };
+                match panels.len() * nr * kc > SMALL {
+                    true => panels.clone().for_each(|jr| (0..slivers.parts()).for_each(|ir| tile(jr, ir))),
+                    false => (0..slivers.parts()).for_each(|ir| panels.clone().for_each(|jr| tile(jr, ir))),
+                }
+            }
+        }
+    }
+}
+
+/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next.
+struct PackSlivers<'a, 'b> {
+    a: Matrix<'a>,
+    kc: usize,
+    slivers: Cut,
+    packed: &'b mut [f32],
+}
+
+/// A block of A fits into a thread's own memory, with room for the last step's register.
+const _: () = assert!(MC * KC + 16 <= OWN);
+
+impl Kernel for PackSlivers<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackSlivers { a, kc, slivers, packed } = self;
+        for i in 0..slivers.parts() {
+            let rows = slivers.part(i);
+            for p in 0..kc {
+                let from = &a.data[p * a.col + rows.start..];
+                let to = &mut packed[rows.start * kc + p * rows.len()..][..S::LANES];
+                // A whole register, though the sliver may be narrower: what is too much, the next step overwrites.
+                // SAFETY: no more than `from` has; `to` has LANES floats.
+                unsafe {
+                    let v = match from.len() >= S::LANES {
+                        true => s.load(from.as_ptr()),
+                        false => s.load_part(from.as_ptr(), from.len()),
+                    };
+                    s.store(v, to.as_mut_ptr());
                 }
             }
         }
@@ -329,7 +406,6 @@ impl Kernel for Task<'_> {
 mod tests {
     use super::*;
     use crate::backend::Backend;
-    use crate::cpu::Isa;
     use crate::rng::Rng;
     use crate::tensor::Tensor;
 

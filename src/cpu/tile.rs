@@ -24,13 +24,13 @@
 //! Source: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee and van de Geijn
 //! 2015, "BLIS".
 
-use super::simd::{Lanes, Simd};
+use super::simd::{Isa, Kernel, Lanes, Simd};
 
 /// Registers in a row of a full tile.
 const NV: usize = 2;
 
 /// MR, the rows of a full tile.
-pub(super) const fn rows_of_tile<S: Simd>() -> usize {
+const fn rows_of_tile<S: Simd>() -> usize {
     match S::LANES {
         16 => 14,
         8 => 6,
@@ -41,6 +41,20 @@ pub(super) const fn rows_of_tile<S: Simd>() -> usize {
 /// NR, the columns of a full tile: the width of B's panels.
 pub(super) const fn columns_of_tile<S: Simd>() -> usize {
     NV * S::LANES
+}
+
+/// (MR, NR) of an instruction set.
+pub(super) fn size(isa: Isa) -> (usize, usize) {
+    struct Size;
+    impl Kernel for Size {
+        type Output = (usize, usize);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) -> (usize, usize) {
+            (rows_of_tile::<S>(), columns_of_tile::<S>())
+        }
+    }
+    isa.run(Size)
 }
 
 /// How to walk through A: the number at row i, run r and position p is at `i·row + r·jump + p·step`, where r counts
@@ -64,11 +78,6 @@ impl Walk {
     /// Through a matrix: k steps.
     pub(super) fn matrix(row: usize, step: usize, k: usize) -> Walk {
         Walk { row, step, len: k, runs: [1; 3], jump: [0; 3] }
-    }
-
-    /// Steps in all: k.
-    pub(super) fn steps(&self) -> usize {
-        self.len * self.runs[0] * self.runs[1] * self.runs[2]
     }
 }
 
@@ -107,7 +116,7 @@ impl Tail<'_> {
 pub(super) struct Tile {
     /// The tile's first row in A.
     pub(super) a: *const f32,
-    /// B's panel: [`columns_of_tile`] columns, of which those past `columns` may hold anything.
+    /// B's panel: NR columns, of which those past `columns` may hold anything.
     pub(super) b: *const f32,
     /// From a row of B to the next.
     pub(super) b_row: usize,
@@ -115,9 +124,9 @@ pub(super) struct Tile {
     pub(super) c: *mut f32,
     /// From a row of C to the next.
     pub(super) c_row: usize,
-    /// Rows, up to [`rows_of_tile`].
+    /// Rows, up to MR.
     pub(super) rows: usize,
-    /// Columns, up to [`columns_of_tile`].
+    /// Columns, up to NR.
     pub(super) columns: usize,
     /// The tile's first column in the bias.
     pub(super) column: usize,
@@ -126,29 +135,46 @@ pub(super) struct Tile {
 /// Computes a tile of C.
 ///
 /// # Safety
-/// `t.a` must be readable wherever `walk` goes in `t.rows` rows; `t.b` in `walk.steps()` rows of one register if
-/// `t.columns` fit into one, else of [`columns_of_tile`]; `t.c` must be `t.rows` rows of `t.columns`, lent to nobody
-/// else. `t.rows` must be in 1..= [`rows_of_tile`].
-#[inline(always)]
-pub(super) unsafe fn compute<S: Simd>(s: S, t: &Tile, walk: &Walk, tail: &Tail) {
-    /// One arm for each height, with the constants filled in.
-    macro_rules! heights {
-        ($($mr:literal)*) => {
-            match t.rows {
-                $($mr if $mr <= rows_of_tile::<S>() => {
-                    if t.columns > S::LANES {
-                        // SAFETY: passed on to our caller.
-                        unsafe { of_size::<S, $mr, NV>(s, t, walk, tail) }
-                    } else {
-                        // SAFETY: as above.
-                        unsafe { of_size::<S, $mr, 1>(s, t, walk, tail) }
-                    }
-                })*
-                rows => debug_assert!(false, "a tile of {rows} rows"),
-            }
-        };
+/// `t.a` must be readable wherever `walk` goes in `t.rows` rows; `t.b` in as many rows as the walk has steps, of one
+/// register if `t.columns` fit into one, else of NR; `t.c` must be `t.rows` rows of `t.columns`, lent to nobody else.
+/// There are 1 to MR rows.
+#[inline]
+pub(super) unsafe fn compute(isa: Isa, t: &Tile, walk: &Walk, tail: &Tail) {
+    isa.run(Compute { t, walk, tail });
+}
+
+/// A tile whose operands our caller vouches for: made in [`compute`] alone.
+struct Compute<'a> {
+    t: &'a Tile,
+    walk: &'a Walk,
+    tail: &'a Tail<'a>,
+}
+
+impl Kernel for Compute<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Compute { t, walk, tail } = self;
+        /// One arm for each height, with the constants filled in.
+        macro_rules! heights {
+            ($($mr:literal)*) => {
+                match t.rows {
+                    $($mr if $mr <= rows_of_tile::<S>() => {
+                        if t.columns > S::LANES {
+                            // SAFETY: who called `compute` vouches for all of it.
+                            unsafe { of_size::<S, $mr, NV>(s, t, walk, tail) }
+                        } else {
+                            // SAFETY: as above.
+                            unsafe { of_size::<S, $mr, 1>(s, t, walk, tail) }
+                        }
+                    })*
+                    rows => debug_assert!(false, "a tile of {rows} rows"),
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
-    heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 /// [`compute`] for one size of the tile, all of it in registers.

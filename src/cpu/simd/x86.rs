@@ -83,6 +83,32 @@ fn below16(n: usize) -> __mmask16 {
     ((1u32 << n.min(16)) - 1) as __mmask16
 }
 
+/// Writes the first `n ≤ 8` lanes in pieces of 8, 4, 2 and 1: the masked store that does it in one is slow on AMD.
+///
+/// # Safety
+/// Those `n` must be writable, and the processor must have AVX.
+#[inline(always)]
+unsafe fn store_pieces(v: __m256, mut p: *mut f32, n: usize) {
+    // SAFETY: the pieces are the bits of n, one behind the other; the caller vouches for the memory.
+    unsafe {
+        if n >= 8 {
+            return _mm256_storeu_ps(p, v);
+        }
+        let mut rest = _mm256_castps256_ps128(v);
+        if n & 4 != 0 {
+            _mm_storeu_ps(p, rest);
+            (rest, p) = (_mm256_extractf128_ps::<1>(v), p.add(4));
+        }
+        if n & 2 != 0 {
+            _mm_storel_epi64(p.cast(), _mm_castps_si128(rest));
+            (rest, p) = (_mm_movehl_ps(rest, rest), p.add(2));
+        }
+        if n & 1 != 0 {
+            _mm_store_ss(p, rest);
+        }
+    }
+}
+
 /// Four floats into each half of a register.
 ///
 /// # Safety
@@ -131,7 +157,7 @@ impl Simd for Avx2 {
         load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
         load_part(p: *const f32, n: usize) -> F32x8 = F32x8(_mm256_maskload_ps(p, below(n)));
         store(v: F32x8, p: *mut f32) -> () = _mm256_storeu_ps(p, v.0);
-        store_part(v: F32x8, p: *mut f32, n: usize) -> () = _mm256_maskstore_ps(p, below(n), v.0);
+        store_part(v: F32x8, p: *mut f32, n: usize) -> () = store_pieces(v.0, p, n);
         transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) -> () =
             transpose8(from, from_row, to, to_row);
     }
