@@ -79,7 +79,7 @@ fn the_cpu_computes_what_the_reference_computes() {
         let mut failed = Vec::new();
         for (isa, device) in processors(1) {
             let mut subject = Subject::new(&device, case).unwrap();
-            let got = spread::run(&mut subject, &device, &device);
+            let got = spread::run(&mut subject, &device);
             failed.extend(bounds.violated(&got).map(|why| format!("{isa}: {why}")));
         }
         failed
@@ -90,7 +90,7 @@ fn the_cpu_computes_what_the_reference_computes() {
 fn threads_do_not_change_a_bit() {
     let run = |case: &Case, threads| {
         let device = Device::cpu_with(Some(threads), None).unwrap();
-        spread::run(&mut Subject::new(&device, case).unwrap(), &device, &device)
+        spread::run(&mut Subject::new(&device, case).unwrap(), &device)
     };
     for case in cases() {
         let one = run(&case, 1);

@@ -15,6 +15,10 @@
 #[allow(unreachable_pub, dead_code)] // gradients.rs uses the rest
 mod faults;
 
+#[path = "support/spread.rs"]
+#[allow(unreachable_pub)]
+mod spread;
+
 use faults::{Fault, Log, Plant, faulty};
 use handgrad::Device;
 use handgrad::gradcheck::{Case, Oracle, Slot, Subject, cases, central, compare};
@@ -37,6 +41,7 @@ const FAULTS: [Fault; 9] = [
 const TOLERANCE: f64 = 1e-6;
 
 /// An output that nobody reads.
+#[derive(Clone, Copy)]
 struct Unread {
     op: &'static str,
     output: &'static str,
@@ -220,6 +225,37 @@ fn no_op_of_a_forward_errs_unnoticed() {
         });
     }
     tally.finish();
+}
+
+/// The same on an f32 device, forward and backward, where parity with the reference must notice.
+#[test]
+fn no_op_of_the_cpu_errs_unnoticed() {
+    let mut tally = Tally::default();
+    for case in cases() {
+        let cpu = Device::cpu_with(Some(1), None).unwrap();
+        let (device, watch) = faulty(&cpu);
+        let bounds = spread::Bounds::new(&case);
+        let run = |plant| {
+            let mut subject = Subject::new(&cpu, &case).unwrap();
+            watch.plant(plant);
+            let got = spread::run(&mut subject, &device);
+            (got, watch.log())
+        };
+        let (right, log) = run(None);
+        assert_eq!(bounds.violated(&right), None, "{} without a fault", case.name());
+        let rules = [&UNREAD_FORWARD[..], &UNREAD_BACKWARD].concat();
+        tally.run(&case, &log, &rules, |plant| {
+            let (got, log) = run(Some(plant));
+            match bounds.violated(&got) {
+                Some(_) => Outcome::ByOutput,
+                None if !log.changed => Outcome::Inert,
+                None if equal(&got, &right) => Outcome::Unread,
+                None => Outcome::Survived,
+            }
+        });
+    }
+    assert!(tally.by_output > 3 * tally.excused / 2);
+    assert!(tally.failures.is_empty(), "{}:\n{}", tally.failures.len(), tally.failures.join("\n"));
 }
 
 /// The error of the gradient check when one op of a backward errs.

@@ -84,11 +84,6 @@ impl Case {
         Case { kind, configuration, input, batch, seed: 1, range: (-2.0, 2.0), training: true, end, layers }
     }
 
-    /// With another seed: where a pre-activation lies too near a kink.
-    pub fn seed(self, seed: u64) -> Case {
-        Case { seed, ..self }
-    }
-
     /// With inputs in another interval.
     pub fn range(self, low: f64, high: f64) -> Case {
         Case { range: (low, high), ..self }

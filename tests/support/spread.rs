@@ -15,11 +15,12 @@ const PRECISION: f64 = 1.0 / 4194304.0;
 /// A sum of K terms rounds K times, and a run of this module once: √K between typical errors, for K up to 1024.
 const FACTOR: f64 = 32.0;
 
-/// The output, then the gradient by every input and parameter, of a forward and a backward on some devices.
-pub fn run(subject: &mut Subject, forward: &Device, backward: &Device) -> Vec<Slot> {
-    subject.forward(forward).unwrap();
-    let mut all = vec![Slot { name: "output".into(), values: subject.output() }];
-    subject.backward(backward, true).unwrap();
+/// L and the output, then L's gradient by every input and parameter.
+pub fn run(subject: &mut Subject, device: &Device) -> Vec<Slot> {
+    let loss = subject.forward(device).unwrap();
+    let slot = |name: &str, values| Slot { name: name.into(), values };
+    let mut all = vec![slot("L", vec![loss]), slot("output", subject.output())];
+    subject.backward(device, true).unwrap();
     all.extend(subject.gradients().unwrap());
     all
 }
@@ -33,7 +34,7 @@ pub struct Bounds {
 impl Bounds {
     pub fn new(case: &Case) -> Bounds {
         let reference = Device::reference();
-        let exact = run(&mut Subject::new(&reference, case).unwrap(), &reference, &reference);
+        let exact = run(&mut Subject::new(&reference, case).unwrap(), &reference);
         let mut bounds: Vec<Vec<f64>> = exact.iter().map(|s| vec![0.0; s.values.len()]).collect();
         for seed in 0..8 {
             let device = rounding(&reference, PRECISION, 1000 * seed);
@@ -45,7 +46,7 @@ impl Bounds {
                     values.map(|x| x * (1.0 + PRECISION * (2.0 * rng.uniform() - 1.0))).collect();
                 subject.write(slot, &shaken).unwrap();
             }
-            for (slot, shaken) in run(&mut subject, &device, &device).iter().enumerate() {
+            for (slot, shaken) in run(&mut subject, &device).iter().enumerate() {
                 let pairs = shaken.values.iter().zip(&exact[slot].values);
                 bounds[slot].iter_mut().zip(pairs).for_each(|(b, (s, e))| *b = b.max((s - e).abs()));
             }
