@@ -78,11 +78,10 @@ const UNREAD_BACKWARD: [Unread; 14] = [
     unread("copy_columns", "y", "1 step, reset before", 2),
 ];
 
-const UNREAD_FORWARD: [Unread; 6] = [
+const UNREAD_FORWARD: [Unread; 5] = [
     // Moving averages: only inference reads them.
     unread("interpolate", "y", "", 2),
-    // What the step writes beside the loss.
-    unread("loss_step", "y", "", 1),
+    // What the step writes besides the loss and the prediction.
     unread("loss_step", "dz", "", 1),
     // r of the first step, which is multiplied by the state before it: 0.
     unread("gemm", "c", "reset before", 1),
@@ -152,12 +151,18 @@ impl Tally {
         assert!(self.failures.is_empty(), "{}:\n{}", self.failures.len(), self.failures.join("\n"));
         println!("{} by gradient, {} by output, {} excused", self.by_gradient, self.by_output, self.excused);
         // Most of what is planted must be a mistake, and the gradient check alone must find nearly all of it.
-        assert!(self.by_gradient > 3 * self.excused / 2 && self.by_gradient > 20 * self.by_output);
+        assert!(self.by_gradient > 3 * self.excused / 2 && self.by_gradient > 5 * self.by_output);
     }
 }
 
 fn equal(a: &[Slot], b: &[Slot]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.values == b.values)
+}
+
+/// Whether a comparison of outputs would pass.
+fn near(a: &[Slot], b: &[Slot]) -> bool {
+    let values = |slots: &[Slot]| slots.iter().flat_map(|s| s.values.clone()).collect::<Vec<f64>>();
+    values(a).iter().zip(values(b)).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs())
 }
 
 #[test]
@@ -201,9 +206,9 @@ fn no_op_of_a_forward_errs_unnoticed() {
         let run = |plant| {
             let mut subject = Subject::new(&reference, &case).unwrap();
             watch.plant(plant);
-            let loss = subject.forward(&device).unwrap();
+            subject.forward(&device).unwrap();
             let log = watch.log();
-            let output = [subject.output(), vec![loss]].concat();
+            let output = subject.outputs();
             subject.backward(&reference, true).unwrap();
             let gradient = subject.gradients().unwrap();
             (subject, output, gradient, log)
@@ -215,7 +220,7 @@ fn no_op_of_a_forward_errs_unnoticed() {
                 Outcome::Inert
             } else if !is_gradient(&mut subject, &device, &gradient) {
                 Outcome::ByGradient
-            } else if output.iter().zip(&right_output).any(|(a, b)| !((a - b).abs() <= 1e-9 * b.abs())) {
+            } else if !near(&output, &right_output) {
                 Outcome::ByOutput
             } else if equal(&gradient, &right) {
                 Outcome::Unread

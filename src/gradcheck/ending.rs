@@ -82,6 +82,15 @@ impl Ending {
         }
     }
 
+    /// What forward wrote, besides L.
+    pub(super) fn outputs(&self) -> Vec<(&'static str, View<'_>)> {
+        match self {
+            Ending::Cotangent { .. } => vec![],
+            Ending::Loss(m) if m.by_step => vec![("rows", m.rows.view()), ("prediction", m.folded.view())],
+            Ending::Loss(m) => vec![("rows", m.rows.view())],
+        }
+    }
+
     /// dy = ∂L / ∂output.
     pub(super) fn backward(&mut self, device: &Device, output: View, dy: ViewMut) -> Result<()> {
         match self {

@@ -236,10 +236,8 @@ fn four_point(subject: &mut Subject, device: &Device, slot: usize, index: usize,
 fn analytic(subject: &mut Subject, device: &Device) -> Result<(Vec<Slot>, Option<String>)> {
     let mut run = |dx: bool| -> Result<_> {
         let loss = subject.forward(device)?;
-        let output = [
-            Slot { name: "L".into(), values: vec![loss] },
-            Slot { name: "y".into(), values: subject.output() },
-        ];
+        let mut output = subject.outputs();
+        output.push(Slot { name: "L".into(), values: vec![loss] });
         subject.backward(device, dx)?;
         Ok((output, subject.gradients()?))
     };
@@ -248,8 +246,9 @@ fn analytic(subject: &mut Subject, device: &Device) -> Result<(Vec<Slot>, Option
     let (_, without_dx) = run(false)?;
     let other =
         |a: &[Slot], b: &[Slot]| a.iter().zip(b).find(|(a, b)| !same_bits(a, b)).map(|(a, _)| a.name.clone());
-    let problem = if output[1].values.iter().any(|y| y.is_nan()) {
-        Some("forward left NaN in its output".into())
+    let nan = output.iter().find(|slot| slot.values.iter().any(|y| y.is_nan()));
+    let problem = if let Some(slot) = nan {
+        Some(format!("forward left NaN in {}", slot.name))
     } else if let Some(name) = other(&output, &output_again).or(other(&gradient, &again)) {
         Some(format!("a second run gave other bits of {name}"))
     } else {

@@ -114,9 +114,12 @@ impl Subject {
         self.kept
     }
 
-    /// The output of the last layer in the last forward.
-    pub fn output(&self) -> Vec<f64> {
-        self.values[self.layers.len()].view().to_vec_f64()
+    /// What the last forward wrote: the last layer's output; of a loss also its rows, and the prediction that a step
+    /// makes of the output.
+    pub fn outputs(&self) -> Vec<Slot> {
+        let output = Some(("output", self.values[self.layers.len()].view()));
+        let all = output.into_iter().chain(self.end.outputs());
+        all.map(|(name, view)| Slot { name: name.into(), values: view.to_vec_f64() }).collect()
     }
 
     /// The output's extents, batch and all.
