@@ -1,7 +1,7 @@
 //! THE case table: gradient checks, parity and benches walk over it.
 //!
-//! Shapes are small, and awkward on purpose: 1, primes, one less and one more than a tile, batches above 1. Where a kink lies
-//! too near for a step in f32, another seed moves it away.
+//! Shapes are small, and awkward on purpose: 1, primes, one less and one more than a tile, batches above 1.
+//! Where a kink lies too near for a step in f32, another seed moves it away.
 
 use super::case::{Case, End, Goal, Targets};
 use crate::activations::{Activation, Custom};
@@ -66,7 +66,8 @@ impl Table {
 
     fn push(&mut self, case: Case) -> &mut Case {
         self.0.push(case);
-        self.0.last_mut().unwrap_or_else(|| unreachable!("just pushed"))
+        let last = self.0.len() - 1;
+        &mut self.0[last]
     }
 }
 

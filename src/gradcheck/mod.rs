@@ -128,7 +128,7 @@ pub struct Oracle<'a> {
 }
 
 impl<'a> Oracle<'a> {
-    /// Central differences in f64 for every input and parameter.
+    /// Takes central differences in f64 for every input and parameter.
     ///
     /// # Errors
     /// The case cannot be built, or an op failed.
