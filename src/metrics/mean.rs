@@ -50,7 +50,7 @@ impl Mean {
         device.fill(0.0, self.acc.view_mut())
     }
 
-    /// Adds rows [R], each times its weight. The mean divides by the number of rows, whatever the weights:
+    /// Adds rows `[R]`, each times its weight. The mean divides by the number of rows, whatever the weights:
     /// Keras's `sum_over_batch_size`.
     ///
     /// # Errors

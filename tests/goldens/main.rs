@@ -14,7 +14,7 @@ use handgrad::{Device, Indices, Isa, Shape, Target, Tensor};
 use serde_json::{Map, Value};
 
 /// How many units in the last place of a tensor's largest number each of its numbers may be off by. Most are off by 4 at
-/// most. A bias gradient behind a softmax, where 18 terms ten times as large as their sum cancel, takes 50.
+/// most. A bias gradient behind a softmax, whose 18 terms have a sum twenty times smaller than their sizes, takes 50.
 const ROUNDINGS: f64 = 64.0;
 
 // ---------------------------------------------------------------- reading
