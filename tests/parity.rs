@@ -7,11 +7,16 @@
 //! Fused ops (`dense`, `conv`, `loss_step`) are compared as all others: the reference device has their default bodies,
 //! which are their definition.
 
+#[path = "support/faults.rs"]
+#[allow(dead_code, unreachable_pub)] // planted_faults.rs uses the rest
+mod faults;
 #[path = "support/parity/mod.rs"]
 mod parity;
 
+use faults::{Fault, Plant, faulty};
 use handgrad::{Device, Isa};
-use parity::{cases, compare, misfits, mistakes, same_bits, strangers};
+use parity::{Expected, FAMILIES, cases, compare, misfits, mistakes, same_bits, strangers};
+use std::collections::BTreeMap;
 
 /// The processor with every instruction set that it has. What it lacks is said aloud; AVX2, which all the machines that
 /// test this have, must be there where nothing may be skipped.
@@ -96,5 +101,64 @@ fn mistakes_are_errors() {
     mistakes(&Device::reference());
     for isa in instruction_sets() {
         mistakes(&Device::cpu_with(Some(2), Some(isa)).unwrap());
+    }
+}
+
+/// The table is tested, too: every op errs in every case, once in every way, and the comparison must notice.
+///
+/// Where a case is small and all that is wrong is below rounding (the last of two rows holds 1e-30, and is dropped), it
+/// cannot. So of each op's cases nine in ten must notice each fault; as it is, 997 of 1000 do.
+#[test]
+fn planted_faults_are_noticed() {
+    let oracle = Device::reference();
+    let (device, watch) = faulty(&oracle);
+    let faults = [
+        Fault::Flip,
+        Fault::Scale(1.001),
+        Fault::Drop,
+        Fault::Shift,
+        Fault::Swap,
+        Fault::Edge,
+        Fault::Skip,
+        Fault::Alone,
+    ];
+    // By op, output and fault: how many were planted, and how many of them noticed.
+    let mut counts = BTreeMap::<String, (u32, u32)>::new();
+    for (family, _) in FAMILIES {
+        for (number, case) in cases(family).iter().enumerate() {
+            let expected = Expected::new(case, number, &oracle);
+            // Larger cases are there for the threads.
+            if expected.numbers > 10_000 {
+                continue;
+            }
+            watch.plant(None);
+            assert_eq!(expected.differences(&device).0, 0.0, "{} without a fault", case.name());
+            let (op, outputs) = watch.log().calls[0].clone();
+            for fault in faults {
+                for (output, name) in outputs.iter().enumerate() {
+                    watch.plant(Some(Plant { call: 0, period: 1, output, fault }));
+                    let (worst, failures) = expected.differences(&device);
+                    // Nothing but equal numbers: the fault is none here, as a swap in a view of one number.
+                    if worst > 0.0 {
+                        let count = counts.entry(format!("{op}, {name}, {fault:?}")).or_default();
+                        *count = (count.0 + 1, count.1 + u32::from(!failures.is_empty()));
+                    }
+                }
+            }
+        }
+    }
+    let (planted, noticed) = counts.values().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    println!("{noticed} of {planted} faults were noticed");
+    let escaped: Vec<_> =
+        counts.iter().filter(|(_, (planted, noticed))| noticed * 10 < planted * 9).collect();
+    assert!(escaped.is_empty(), "op, output, fault, (planted, noticed): {escaped:#?}");
+
+    // Every method of the trait that computes has its cases.
+    let methods = include_str!("../src/backend.rs").lines().filter_map(|line| line.strip_prefix("    fn "));
+    let ops: Vec<&str> = methods.filter_map(|method| method.split(['(', '<']).next()).collect();
+    let asked = ["name", "describe", "threads", "zeros", "indices", "conv_scratch"];
+    assert!(ops.len() > 40, "the trait is written otherwise: {ops:?}");
+    for op in ops.iter().filter(|op| !asked.contains(op)) {
+        assert!(counts.keys().any(|key| key.split(',').next() == Some(op)), "no case for `{op}`");
     }
 }

@@ -361,9 +361,6 @@ impl Backend for Faulty {
         fn accumulate(x: View, weights: Option<View>, acc: ViewMut) [acc] {}
         fn accumulate_squares(x: View, acc: ViewMut) [acc] {}
         fn limit_norm(limit: f64, acc: View, y: ViewMut) [y] {}
-    }
-
-    fn update(&self, rule: &Update, value: ViewMut, grad: View, slots: &mut [Tensor]) -> Result<()> {
-        self.inner.update(rule, value, grad, slots)
+        fn update(rule: &Update, value: ViewMut, grad: View, slots: &mut [Tensor]) [value] {}
     }
 }

@@ -87,6 +87,13 @@ pub(crate) struct Case {
     run: Box<Call>,
 }
 
+impl Case {
+    /// The op, its configuration and its shapes.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// The cases of a family, as they are collected.
 #[derive(Default)]
 pub(crate) struct Table(Vec<Case>);
@@ -225,6 +232,8 @@ pub(crate) struct Run<'d> {
     spoil: Option<(usize, Spoil)>,
     /// What each view could suffer.
     spoils: Vec<Vec<Spoil>>,
+    /// How many numbers the views hold.
+    numbers: usize,
     /// Whether bounds are wanted: they are worked out beside the oracle.
     bounds: bool,
     shown: Vec<Shown>,
@@ -267,7 +276,7 @@ impl<'d> Run<'d> {
         // A cache line and an odd number, in turn.
         let guard = if number.is_multiple_of(2) { 16 } else { 5 };
         let (spoil, spoils, shown) = (None, Vec::new(), Vec::new());
-        Run { device, home, guard, spoil, spoils, bounds: false, shown, overruns: Vec::new() }
+        Run { device, home, guard, spoil, spoils, numbers: 0, bounds: false, shown, overruns: Vec::new() }
     }
 
     /// The shape to use for the next view, and whether to use a bad label: changed if it is its turn.
@@ -281,7 +290,9 @@ impl<'d> Run<'d> {
             Some(Spoil::OneLess) => dims[0] -= 1,
             Some(Spoil::BadLabel) | None => {}
         }
-        (Shape::new(&dims).unwrap(), turn == Some(Spoil::BadLabel))
+        let shape = Shape::new(&dims).unwrap();
+        self.numbers += shape.len();
+        (shape, turn == Some(Spoil::BadLabel))
     }
 
     fn buffer(&mut self, shape: Shape, fit: Fit, values: &dyn Fn(usize) -> f64) -> Buffer {
@@ -383,6 +394,69 @@ fn execute(case: &Case, run: &mut Run) -> Result<Result<()>, String> {
 
 // ---------------------------------------------------------------- the four checks
 
+/// What the oracle says to a case, with bounds.
+pub(crate) struct Expected<'c> {
+    case: &'c Case,
+    number: usize,
+    shown: Vec<Shown>,
+    /// How many numbers the case's views hold.
+    pub(crate) numbers: usize,
+}
+
+impl<'c> Expected<'c> {
+    /// Runs case `number` on `oracle`.
+    pub(crate) fn new(case: &'c Case, number: usize, oracle: &Device) -> Expected<'c> {
+        let mut run = Run::new(oracle, oracle, number);
+        run.bounds = true;
+        let answer = execute(case, &mut run);
+        assert!(matches!(answer, Ok(Ok(()))), "{} on the oracle: {answer:?}", case.name);
+        assert!(run.overruns.is_empty(), "{} wrote beyond the end of {:?}", case.name, run.overruns);
+        assert!(!run.shown.is_empty(), "{} shows nothing", case.name);
+        for shown in &run.shown {
+            assert_eq!(
+                shown.values.len(),
+                shown.bounds.len(),
+                "{} {}: a bound for each",
+                case.name,
+                shown.name
+            );
+        }
+        Expected { case, number, shown: run.shown, numbers: run.numbers }
+    }
+
+    /// The largest error on `device`, as a part of its bound, and everything that is wrong there, in words.
+    pub(crate) fn differences(&self, device: &Device) -> (f64, Vec<String>) {
+        let (case, mut run) = (self.case, Run::new(device, device, self.number));
+        let failed = match execute(case, &mut run) {
+            Ok(Ok(())) if run.overruns.is_empty() => None,
+            Ok(Ok(())) => Some(format!("wrote beyond the end of {:?}", run.overruns)),
+            Ok(Err(e)) => Some(e.to_string()),
+            Err(panic) => Some(panic),
+        };
+        if let Some(failed) = failed {
+            return (f64::INFINITY, vec![format!("{}: {failed}", case.name)]);
+        }
+        let (mut worst, mut failures) = (0f64, Vec::new());
+        for (want, got) in self.shown.iter().zip(&run.shown) {
+            assert_eq!(want.values.len(), got.values.len(), "{} {}: as many numbers", case.name, want.name);
+            let errors = want.values.iter().zip(&got.values).zip(&want.bounds);
+            let parts = errors.map(|((&w, &g), &b)| part_of_bound(w, g, b));
+            let (at, part) = parts.enumerate().fold((0, 0f64), |a, b| if b.1 <= a.1 { a } else { b });
+            worst = worst.max(part);
+            if part > 1.0 {
+                let (w, g, n) = (want.values[at], got.values[at], want.values.len());
+                failures.push(format!(
+                    "{}: {}[{at} of {n}] is {g:e}, not {w:e}: off by {:e}, {part:.3} of the bound",
+                    case.name,
+                    want.name,
+                    (g - w).abs(),
+                ));
+            }
+        }
+        (worst, failures)
+    }
+}
+
 /// Every case on `device` against `oracle`. Returns the largest error, as a part of its bound.
 ///
 /// # Panics
@@ -390,46 +464,9 @@ fn execute(case: &Case, run: &mut Run) -> Result<Result<()>, String> {
 pub(crate) fn compare(cases: &[Case], device: &Device, oracle: &Device) -> f64 {
     let (mut failures, mut worst) = (Vec::new(), 0f64);
     for (number, case) in cases.iter().enumerate() {
-        let (mut want, mut got) = (Run::new(oracle, oracle, number), Run::new(device, device, number));
-        want.bounds = true;
-        for run in [&mut want, &mut got] {
-            let failed = match execute(case, run) {
-                Ok(Ok(())) if run.overruns.is_empty() => continue,
-                Ok(Ok(())) => format!("wrote beyond the end of {:?}", run.overruns),
-                Ok(Err(e)) => e.to_string(),
-                Err(panic) => panic,
-            };
-            failures.push(format!("{} on {}: {failed}", case.name, run.device.describe()));
-        }
-        assert!(
-            want.shown.len() <= got.shown.len() || !failures.is_empty(),
-            "{}: nothing to compare",
-            case.name
-        );
-        if failures.is_empty() {
-            assert!(
-                !want.shown.is_empty() && want.shown.len() == got.shown.len(),
-                "{}: what is shown",
-                case.name
-            );
-        }
-        for (want, got) in want.shown.iter().zip(&got.shown) {
-            assert_eq!(got.values.len(), want.values.len(), "{} {}: as many", case.name, want.name);
-            assert_eq!(want.values.len(), want.bounds.len(), "{} {}: a bound for each", case.name, want.name);
-            let errors = want.values.iter().zip(&got.values).zip(&want.bounds);
-            let parts = errors.map(|((&w, &g), &b)| part_of_bound(w, g, b));
-            let (at, part) = parts.enumerate().fold((0, 0f64), |a, b| if b.1 <= a.1 { a } else { b });
-            worst = worst.max(part);
-            if part > 1.0 {
-                let (w, g) = (want.values[at], got.values[at]);
-                let (name, n) = (want.name, want.values.len());
-                failures.push(format!(
-                    "{}: {name}[{at} of {n}] is {g:e}, not {w:e}: off by {:e}, {part:.3} of the bound",
-                    case.name,
-                    (g - w).abs(),
-                ));
-            }
-        }
+        let (part, more) = Expected::new(case, number, oracle).differences(device);
+        worst = worst.max(part);
+        failures.extend(more);
     }
     fail(cases.len(), device, failures);
     worst
