@@ -74,6 +74,17 @@ impl Noise {
         philox([block as u32, (block >> 32) as u32, self.step, self.layer], self.seed)
     }
 
+    /// [`block`](Noise::block) of 64 blocks, from `first` on: so many that the compiler puts them side by side into
+    /// registers.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, first: u64) -> [[u32; 4]; 64] {
+        let block: [u64; 64] = std::array::from_fn(|l| first.wrapping_add(l as u64));
+        let counter =
+            [block.map(|b| b as u32), block.map(|b| (b >> 32) as u32), [self.step; 64], [self.layer; 64]];
+        let [a, b, c, d] = philox_lanes(counter, self.seed);
+        std::array::from_fn(|l| [a[l], b[l], c[l], d[l]])
+    }
+
     /// The random word of one element: word `element mod 4` of block `element div 4`.
     pub fn word(&self, element: u64) -> u32 {
         self.block(element / 4)[(element % 4) as usize]
@@ -83,17 +94,25 @@ impl Noise {
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, §3.3): ten rounds of multiply, swap and xor turn a counter and a key
 /// into four random words.
 #[inline(always)]
-pub fn philox(mut counter: [u32; 4], key: u64) -> [u32; 4] {
-    let (mut k0, mut k1) = (key as u32, (key >> 32) as u32);
+pub fn philox(counter: [u32; 4], key: u64) -> [u32; 4] {
+    philox_lanes(counter.map(|c| [c]), key).map(|[c]| c)
+}
+
+/// [`philox`] of L counters side by side: word k of counter l is `[k][l]`.
+#[inline(always)]
+pub(crate) fn philox_lanes<const L: usize>(counter: [[u32; L]; 4], key: u64) -> [[u32; L]; 4] {
+    let ([mut c0, mut c1, mut c2, mut c3], mut k0, mut k1) = (counter, key as u32, (key >> 32) as u32);
     for _ in 0..10 {
-        let [c0, c1, c2, c3] = counter;
-        let p0 = u64::from(c0) * 0xD251_1F53;
-        let p1 = u64::from(c2) * 0xCD9E_8D57;
-        counter = [(p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32];
+        for l in 0..L {
+            let p0 = u64::from(c0[l]) * 0xD251_1F53;
+            let p1 = u64::from(c2[l]) * 0xCD9E_8D57;
+            (c0[l], c1[l]) = ((p1 >> 32) as u32 ^ c1[l] ^ k0, p1 as u32);
+            (c2[l], c3[l]) = ((p0 >> 32) as u32 ^ c3[l] ^ k1, p0 as u32);
+        }
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
-    counter
+    [c0, c1, c2, c3]
 }
 
 #[cfg(test)]
@@ -108,6 +127,15 @@ mod tests {
         let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
         let key = 0x299f_31d0_a409_3822;
         assert_eq!(philox(pi, key), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
+    }
+
+    #[test]
+    fn many_blocks_are_many_times_one() {
+        let noise = Noise { seed: 0x0123_4567_89ab_cdef, layer: 5, step: 9 };
+        for first in [0, 77, u64::from(u32::MAX) - 3] {
+            let one_by_one: [_; 64] = std::array::from_fn(|l| noise.block(first + l as u64));
+            assert_eq!(noise.blocks(first), one_by_one);
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@
 //! | loss | loss, loss_backward, loss_step |
 //! | score | score, count_classes, count_pairs, accumulate, accumulate_squares |
 //! | update | update, limit_norm |
+//!
+//! Beneath them: `simd` (instruction sets), `math` (exp, ln and their kin), `formula` (loops over registers), `parallel`
+//! (threads), `targets` (what predictions are compared with).
 #![allow(unsafe_code)]
 
 mod activation;
@@ -41,7 +44,7 @@ use crate::metrics::Score;
 use crate::optimizers::Update;
 use crate::rng::Noise;
 use crate::shape::Shape;
-use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
+use crate::tensor::{Indices, Tensor, View, ViewMut};
 use crate::window::Window;
 use parallel::Pool;
 pub use simd::Isa;

@@ -63,18 +63,14 @@ macro_rules! operator {
     )*};
 }
 
-/// All ones in the lanes 0..n: eight words read from the middle of this.
-static LANES_BELOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-
 /// All ones in the lanes 0..n.
 ///
 /// # Safety
-/// The processor must have AVX.
+/// The processor must have AVX2.
 #[inline(always)]
 unsafe fn below(n: usize) -> __m256i {
-    let at = 8 - n.min(8);
-    // SAFETY: 0 ≤ at ≤ 8, so eight words are left; the caller vouches for the instruction.
-    unsafe { _mm256_loadu_si256(LANES_BELOW.as_ptr().add(at).cast()) }
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
 }
 
 /// The mask of lanes 0..n.
