@@ -37,9 +37,9 @@ use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
 /// The most steps along k of one block: a panel [KC, NR] fits into L1 beside a sliver of A.
-const KC: usize = 384;
+const KC: usize = 256;
 /// The most columns of one block: [KC, NC] fits into the buffer that a calling thread keeps. A multiple of every NR.
-const NC: usize = SHARED / KC / 32 * 32; // 512
+const NC: usize = SHARED / KC / 32 * 32;
 /// The most rows of one block of A: [MC, KC] fits into L2.
 const MC: usize = 160;
 /// Floats of B that are packed at once, if they are more than one block.
@@ -212,8 +212,9 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                     columns: nc,
                 };
                 let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
-                let across = tasks.min(m.div_ceil(4 * mr)); // rows first: each task reads all of B, which is shared,
-                let along = tasks.div_ceil(across).min(panels.div_ceil(4)); // then panels
+                // Rows first, as tasks share what they read of B; but each must read a panel often enough. Then panels.
+                let across = tasks.min(m.div_ceil(4 * mr)).min((m / (16 * mr)).max(16));
+                let along = tasks.div_ceil(across).min(panels.div_ceil(4));
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
                 cpu.pool.run(across * along, &|t| {
                     let (slice, group) = (slices.part(t / along), groups.part(t % along));
