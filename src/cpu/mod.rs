@@ -5,7 +5,8 @@
 //! | elementwise | load_rows, fill, copy, scale, add_scaled, interpolate, multiply, clamp, swap_axes, copy_columns, add_bias, sum_rows |
 //! | gemm | gemm, dense |
 //! | activation | activate, activation_backward |
-//! | conv | im2col, col2im, conv_scratch, conv, conv_backward_kernel, conv_backward_input |
+//! | conv | im2col, col2im, conv_scratch, conv |
+//! | conv_backward | conv_backward_kernel, conv_backward_input |
 //! | pool | max_pool, max_pool_backward, average_pool, average_pool_backward |
 //! | normalize | moments, normalize, normalize_backward |
 //! | recurrent | lstm_step, lstm_step_backward, gru_step, gru_step_backward |
@@ -20,6 +21,7 @@
 
 mod activation;
 mod conv;
+mod conv_backward;
 mod dropout;
 mod elementwise;
 mod formula;
@@ -185,7 +187,7 @@ impl Backend for Cpu {
         scratch: ViewMut,
         dk: ViewMut,
     ) -> Result<()> {
-        conv::conv_backward_kernel(self, w, x, dz, scratch, dk)
+        conv_backward::conv_backward_kernel(self, w, x, dz, scratch, dk)
     }
 
     fn conv_backward_input(
@@ -196,7 +198,7 @@ impl Backend for Cpu {
         scratch: ViewMut,
         dx: ViewMut,
     ) -> Result<()> {
-        conv::conv_backward_input(self, w, dz, kernel, scratch, dx)
+        conv_backward::conv_backward_input(self, w, dz, kernel, scratch, dx)
     }
 
     fn max_pool(&self, w: &Window, x: View, y: ViewMut) -> Result<()> {

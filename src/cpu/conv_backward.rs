@@ -1,0 +1,311 @@
+//! Convolution backwards: dK and dx, from the images themselves. [`conv`](super::conv) has the idea and the geometry.
+//!
+//! dK sums over all positions of the batch. The batch is cut into parts, each with a partial sum of its own, and the
+//! partial sums are added in order; how many there are depends on the sizes alone. dx is cut into images.
+
+use super::Cpu;
+use super::conv::{
+    Images, Lines, MAX_PARTS, MAX_TASKS, TASK, WIDEST, check_kernel, cut, padded, parts, position,
+};
+use super::gemm::{Cut, Matrix, PackPanel, pack};
+use super::parallel::{self, OWN, Pieces, rows_per_task};
+use super::pool::images;
+use super::simd::{Isa, Kernel, Simd};
+use super::tile::{self, Tail, Tile, Walk};
+use crate::error::Result;
+use crate::tensor::{View, ViewMut};
+use crate::window::Window;
+use std::ops::Range;
+
+/// Positions of one block of dz, at most.
+const POSITIONS: usize = OWN / WIDEST;
+/// Positions of one block of dz, if there are as many: the steps that a tile of dK stays in registers.
+const STEPS: usize = 192;
+
+// ---------------------------------------------------------------- dK
+
+/// See [`Backend::conv_backward_kernel`](crate::Backend::conv_backward_kernel).
+pub(super) fn conv_backward_kernel(
+    cpu: &Cpu,
+    w: &Window,
+    x: View,
+    dz: View,
+    scratch: ViewMut,
+    dk: ViewMut,
+) -> Result<()> {
+    let op = "conv_backward_kernel";
+    let filters = dz.shape().last();
+    let n = images(op, w, x.shape(), dz.shape(), filters)?;
+    check_kernel(op, w, filters, dk.len())?;
+    let (border, partial) = cut(op, w, filters, n, scratch)?;
+    let (x, dz, dk) = (padded(cpu, w, n, x.f32()?, border), dz.f32()?, dk.f32()?);
+    if n == 0 || dk.is_empty() {
+        dk.fill(0.0);
+        return Ok(());
+    }
+    let (mr, _) = tile::size(cpu.isa);
+    let (runs, _, len) = x.tap_runs(w);
+    let slivers = runs.iter().product::<usize>() * len.div_ceil(mr);
+    let parts = parts(w, filters, n);
+    let groups = (MAX_PARTS / parts).min(slivers.div_ceil(8)).min(n * w.positions() * dk.len() / TASK + 1);
+    let (images, slivers) = (Cut::new(n, parts), Cut::new(slivers, groups));
+    let size = dk.len();
+    let (sums, more) = (Pieces::new(&mut *dk), Pieces::new(&mut partial[..(parts - 1) * size]));
+    cpu.pool.run(parts * groups, &|t| {
+        let (p, g) = (t / groups, t % groups);
+        let dk = if p == 0 { sums.start() } else { more.start().wrapping_add((p - 1) * size) };
+        parallel::with_own(|own| {
+            let (images, slivers) = (images.part(p), slivers.part(g));
+            BackwardKernel { isa: cpu.isa, w, x, dz, filters, images, slivers, dk }.run(own);
+        });
+    });
+    let partial = &partial[..(parts - 1) * size];
+    let per_task = rows_per_task(size, parts);
+    cpu.pool.run_chunks(dk, per_task, |task, dk| {
+        cpu.isa.run(AddParts { partial, size, first: task * per_task, dk });
+    });
+    Ok(())
+}
+
+/// dK of some images: some slivers of its rows.
+struct BackwardKernel<'a> {
+    isa: Isa,
+    w: &'a Window,
+    x: Images<'a>,
+    dz: &'a [f32],
+    filters: usize,
+    images: Range<usize>,
+    /// Slivers of taps, counted through all runs.
+    slivers: Range<usize>,
+    /// Where this part's sum goes.
+    dk: *mut f32,
+}
+
+/// A block of positions whose dz is packed: whole images, or some lines of one slice of an image, or a piece of a line.
+struct Block {
+    image: usize,
+    /// The first window.
+    at: [usize; 3],
+    /// Images, slices, lines, and positions in a line.
+    count: [usize; 4],
+}
+
+/// Calls `visit` with blocks that cover all positions of `images`, in order.
+fn each_block(w: &Window, images: Range<usize>, mut visit: impl FnMut(Block)) {
+    let [od, oh, ow] = w.output;
+    if w.positions() <= POSITIONS {
+        let each = (STEPS / w.positions()).max(1);
+        for image in images.clone().step_by(each) {
+            visit(Block { image, at: [0; 3], count: [each.min(images.end - image), od, oh, ow] });
+        }
+        return;
+    }
+    let (lines, width) = ((POSITIONS / ow).max(1), ow.min(POSITIONS));
+    for image in images {
+        for d in 0..od {
+            for h in (0..oh).step_by(lines) {
+                for x in (0..ow).step_by(width) {
+                    visit(Block {
+                        image,
+                        at: [d, h, x],
+                        count: [1, 1, lines.min(oh - h), width.min(ow - x)],
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl BackwardKernel<'_> {
+    /// `own` holds the packed dz of one block.
+    fn run(self, own: &mut [f32]) {
+        let BackwardKernel { isa, w, x, dz, filters, images, slivers, dk } = self;
+        let (mr, nr) = tile::size(isa);
+        let (runs, jump, len) = x.tap_runs(w);
+        let each = Cut::at_most(len, mr); // slivers of a run
+        let first = images.start;
+        each_block(w, images, |block| {
+            let [n, depth, height, width] = block.count;
+            let (steps, at) = (n * depth * height * width, block.at);
+            let tail = if block.image == first && at == [0; 3] { Tail::PLAIN } else { Tail::ADD };
+            let walk = Walk {
+                row: 1,
+                step: w.stride[2] * x.position,
+                len: width,
+                runs: [n, depth, height],
+                jump: [x.image, w.stride[0] * x.slice, w.stride[1] * x.line],
+            };
+            for j in (0..filters).step_by(nr) {
+                let columns = nr.min(filters - j);
+                let panel = &mut own[..steps * nr];
+                let b = Matrix::new(&dz[position(w, block.image, at) * filters + j..], filters, false);
+                isa.run(PackPanel { b, columns, panel: &mut *panel });
+                for run in slivers.start / each.parts()..slivers.end.div_ceil(each.parts()) {
+                    let [r0, r1, r2] = [run / runs[2] / runs[1], run / runs[2] % runs[1], run % runs[2]];
+                    let a = x.window(w, block.image, at) + r0 * jump[0] + r1 * jump[1] + r2 * jump[2];
+                    let before = run * each.parts();
+                    let of_run = slivers.start.max(before) - before..each.parts().min(slivers.end - before);
+                    for rows in of_run.map(|i| each.part(i)) {
+                        let t = Tile {
+                            a: x.data[a + rows.start..].as_ptr(),
+                            b: panel.as_ptr(),
+                            b_row: nr,
+                            c: dk.wrapping_add((run * len + rows.start) * filters + j),
+                            c_row: filters,
+                            rows: rows.len(),
+                            columns,
+                            column: j,
+                        };
+                        // SAFETY: every window lies inside the images, the panel has a row for each position, and no
+                        // other task has these rows of this partial sum.
+                        unsafe { tile::compute(isa, &t, &walk, &tail) };
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// dK = dK + the other partial sums, in order.
+struct AddParts<'a> {
+    partial: &'a [f32],
+    size: usize,
+    first: usize,
+    dk: &'a mut [f32],
+}
+
+impl Kernel for AddParts<'_> {
+    type Output = ();
+
+    /// A plain loop, which the compiler turns into registers of the set that it is compiled for.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for more in self.partial.chunks_exact(self.size) {
+            for (d, m) in self.dk.iter_mut().zip(&more[self.first..]) {
+                *d += m;
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------- dx
+
+/// See [`Backend::conv_backward_input`](crate::Backend::conv_backward_input).
+pub(super) fn conv_backward_input(
+    cpu: &Cpu,
+    w: &Window,
+    dz: View,
+    kernel: View,
+    scratch: ViewMut,
+    dx: ViewMut,
+) -> Result<()> {
+    let op = "conv_backward_input";
+    let filters = dz.shape().last();
+    let n = images(op, w, dx.shape(), dz.shape(), filters)?;
+    check_kernel(op, w, filters, kernel.len())?;
+    let (_, packed) = cut(op, w, filters, n, scratch)?;
+    let (dz, kernel, dx) = (dz.f32()?, kernel.f32()?, dx.f32()?);
+    let (mr, nr) = tile::size(cpu.isa);
+    let of_tap = filters * w.channels.next_multiple_of(nr);
+    if n == 0 || of_tap == 0 {
+        dx.fill(0.0);
+        return Ok(());
+    }
+    let packed = &mut packed[..w.kernel.iter().product::<usize>() * of_tap];
+    for (tap, packed) in packed.chunks_exact_mut(of_tap).enumerate() {
+        let kernel = Matrix::new(&kernel[tap * w.channels * filters..], filters, true);
+        pack(cpu, kernel, filters, 0..w.channels, packed); // K[tap]ᵀ [F, C]
+    }
+    // Tasks: groups of images, and of panels of channels where there are few images.
+    let (packed, panels) = (&*packed, w.channels.div_ceil(nr));
+    let tasks = (dz.len() * w.taps() / TASK).clamp(1, MAX_TASKS);
+    let groups = tasks.min(if w.output[2] < mr { n.div_ceil(mr) } else { n });
+    let (groups, along) = (Cut::new(n, groups), Cut::new(panels, (tasks / groups).clamp(1, panels)));
+    let dx = Pieces::new(dx);
+    cpu.pool.run(groups.parts() * along.parts(), &|t| {
+        let (images, panels) = (groups.part(t / along.parts()), along.part(t % along.parts()));
+        BackwardInput { isa: cpu.isa, w, dz, packed, filters, images, panels, dx: &dx }.run();
+    });
+    Ok(())
+}
+
+/// dx of some images and some panels of channels.
+struct BackwardInput<'a> {
+    isa: Isa,
+    w: &'a Window,
+    dz: &'a [f32],
+    /// Kᵀ, tap after tap, in panels [F, NR].
+    packed: &'a [f32],
+    filters: usize,
+    images: Range<usize>,
+    panels: Range<usize>,
+    dx: &'a Pieces<'a, f32>,
+}
+
+impl BackwardInput<'_> {
+    fn run(self) {
+        let BackwardInput { isa, w, dz, packed, filters, images, panels, dx } = self;
+        let ((mr, nr), c) = (tile::size(isa), w.channels);
+        let channels = panels.start * nr..c.min(panels.end * nr);
+        for position in images.start * w.input_len() / c..images.end * w.input_len() / c {
+            // SAFETY: these images and channels are this task's.
+            unsafe { dx.piece(position * c + channels.start..position * c + channels.end) }.fill(0.0);
+        }
+        let lines = Lines::new(w, images.len(), mr);
+        let (row, c_row) = match lines.through_batch {
+            true => (w.positions() * filters, w.input_len()),
+            false => (filters, w.stride[2] * c),
+        };
+        let walk = Walk::matrix(row, 1, filters);
+        let all_panels = c.div_ceil(nr);
+        // Some lines at a time, so that their dz and dx stay in the cache from tap to tap.
+        let some = (OWN / 4 / (lines.len * filters.max(c)).max(1)).max(1);
+        for first in (0..lines.lines).step_by(some) {
+            for tap in 0..w.kernel.iter().product() {
+                let k = [tap / w.kernel[2] / w.kernel[1], tap / w.kernel[2] % w.kernel[1], tap % w.kernel[2]];
+                let inside = if lines.through_batch { 0..lines.len } else { positions_inside(w, k[2]) };
+                let slivers = Cut::at_most(inside.len(), mr);
+                for j in panels.clone() {
+                    let b = &packed[(tap * all_panels + j) * filters * nr..][..filters * nr];
+                    for line in first..lines.lines.min(first + some) {
+                        let (image, [d, h, mut o]) = lines.start(w, line);
+                        if !lines.through_batch {
+                            o = inside.start;
+                        }
+                        let at = (w.at(0, d, k[0]), w.at(1, h, k[1]), w.at(2, o, k[2]));
+                        let (Some(z), Some(y), Some(x), false) = (at.0, at.1, at.2, inside.is_empty()) else {
+                            continue;
+                        };
+                        let image = images.start + image;
+                        let from = position(w, image, [d, h, o]) * filters;
+                        let to = (((image * w.input[0] + z) * w.input[1] + y) * w.input[2] + x) * c + j * nr;
+                        for rows in (0..slivers.parts()).map(|i| slivers.part(i)) {
+                            let t = Tile {
+                                a: dz[from + rows.start * row..].as_ptr(),
+                                b: b.as_ptr(),
+                                b_row: nr,
+                                c: dx.start().wrapping_add(to + rows.start * c_row),
+                                c_row,
+                                rows: rows.len(),
+                                columns: nr.min(c - j * nr),
+                                column: j * nr,
+                            };
+                            // SAFETY: dz has a row of F for each position, the panel F rows, and the tap of each
+                            // position lies in the input; these images and channels are this task's.
+                            unsafe { tile::compute(isa, &t, &walk, &Tail::ADD) };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Along the width, the output positions whose tap `k` lies in the input.
+#[inline(always)]
+fn positions_inside(w: &Window, k: usize) -> Range<usize> {
+    let (tap, before) = (k * w.dilation[2], w.before[2]);
+    let start = before.saturating_sub(tap).div_ceil(w.stride[2]);
+    let end = (w.input[2] + before).saturating_sub(tap).div_ceil(w.stride[2]).min(w.output[2]);
+    start..end.max(start)
+}
