@@ -10,6 +10,9 @@
 //!
 //! Sums run in an order that depends on shapes alone: the same bits on every run and at any number of threads.
 
+// Brackets in these comments are shapes and indices.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::losses::Loss;

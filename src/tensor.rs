@@ -23,7 +23,7 @@ enum Storage {
     F64(Vec<f64>),
 }
 
-/// Reals of a [`Shape`], on a device. Made by [`Device::zeros`](crate::Device::zeros) and its kin.
+/// Reals of a [`Shape`], on a device. Made by [`Device::zeros`](crate::Backend::zeros) and its kin.
 pub struct Tensor {
     shape: Shape,
     storage: Storage,

@@ -252,7 +252,6 @@ pub(super) fn cut<'a>(
 }
 
 /// See [`Backend::conv`].
-#[allow(clippy::too_many_arguments)]
 pub(super) fn conv(
     cpu: &Cpu,
     w: &Window,

@@ -120,7 +120,6 @@ impl Kernel for Forward<'_> {
 
 /// `G` registers of one output position, from channel `c` on; `lanes` channels in each.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn pool_group<S: Simd, const G: usize>(
     s: S,
     w: &Window,
