@@ -248,6 +248,7 @@ pub const PRESETS: [Preset; 14] = [
         name: "mnist-lstm",
         summary: "28 rows of 28 pixels, LSTM 128, 10 softmax",
         model: lstm,
+        epochs: 10,
         published: Published { test: Figures::at_least(0.98), ..UNPUBLISHED },
         ..MNIST
     },
