@@ -105,6 +105,44 @@ fn a_model_learns_and_its_figures_agree() {
     }
 }
 
+/// A step of SGD with learning rate 1 moves every weight by its gradient, so `fit` itself can be held against central
+/// differences of what `evaluate` says. Fails if anything in the planned memory, the walk through the layers, the
+/// weighting or the optimizer's bookkeeping puts a gradient in the wrong place or scales it.
+#[test]
+fn a_step_of_fit_goes_down_the_slope_of_evaluate() {
+    let data = clouds(7);
+    let mut model = Sequential::new()
+        .device(&Device::reference())
+        .with(Dense::new(5).activation(Activation::Tanh))
+        .with(Flatten::new())
+        .with(Dense::new(4).activation(Activation::Silu))
+        .with(Dense::new(3).activation(Activation::Softmax));
+    let compile =
+        Compile::new("sparse_categorical_crossentropy").optimizer(Sgd::default().learning_rate(1.0));
+    model.compile(compile).unwrap();
+    model.build([4]).unwrap();
+    let before = model.get_weights().unwrap();
+    model.fit(&data, Fit::new().batch_size(7).verbose(0)).unwrap();
+    let after = model.get_weights().unwrap();
+    let mut checked = 0;
+    for (w, (old, new)) in before.iter().zip(&after).enumerate() {
+        for i in 0..old.values.len() {
+            let mut loss_at = |value: f64| {
+                let mut moved = before.clone();
+                moved[w].values[i] = value;
+                model.set_weights(&moved).unwrap();
+                model.evaluate(&data, 7).unwrap().get("loss").unwrap()
+            };
+            let h = 1e-5;
+            let slope = (loss_at(old.values[i] + h) - loss_at(old.values[i] - h)) / (2.0 * h);
+            let gradient = old.values[i] - new.values[i];
+            assert!((gradient - slope).abs() <= 1e-8, "{}[{i}]: {gradient}, not {slope}", old.name);
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 25 + 24 + 15);
+}
+
 /// Folding softmax into the loss changes the arithmetic and not the result: the same model with a linear last layer
 /// and the loss from logits learns the same weights.
 #[test]
