@@ -1,8 +1,8 @@
 //! Layers forward and backward.
 
 use super::{
-    Config, ROUNDINGS, cases, close, count, devices, flag, golden, list, number, numbers, shape, tensor,
-    text, unwritten,
+    Config, ROUNDINGS, cases, close, close_to, count, devices, flag, golden, list, number, numbers, shape,
+    tensor, text, unwritten,
 };
 use handgrad::layers::*;
 use handgrad::rng::Noise;
@@ -136,11 +136,24 @@ fn check_layer(dev: &Device, tolerance: f64, case: &Value) {
     let check = |got: View, want: &Value, what: &str| {
         close(&got.to_vec_f64(), &numbers(&want["values"]), tolerance, &format!("{name}: {what}"));
     };
+    // db = Σ dz and dW = Σ x dz over rows. Behind a softmax the terms nearly cancel, and then they, not their sum, say
+    // how it rounds: Σ |dz|, times the largest |x| for dW. Dense and Conv leave dz where dy was.
+    let has_dz = ["Dense", "Conv"].iter().any(|kind| text(&case["layer"]).starts_with(kind));
+    let (dz, columns) = (dy.view().to_vec_f64(), output.last());
+    let terms_of = |j: usize| dz.iter().skip(j).step_by(columns).map(|dz| dz.abs()).sum::<f64>();
+    let terms = (0..columns).map(terms_of).fold(0.0, f64::max);
+    let largest_x = x.view().to_vec_f64().iter().fold(0.0f64, |m, x| m.max(x.abs()));
     check(y.view(), &case["y"], "y");
     check(dx.view(), &case["dx"], "dx");
     let (mut slopes, mut kept) = (list(&case["dparams"]).iter(), list(&case["kept"]).iter());
     let compared = layer.params(&mut |p| {
         match p.trainable {
+            true if has_dz => {
+                let want = numbers(&slopes.next().unwrap()["values"]);
+                let size = if p.name == "bias" { terms } else { terms * largest_x };
+                let what = format!("{name}: d {}", p.name);
+                close_to(&p.grad.view().to_vec_f64(), &want, tolerance * size, &what);
+            }
             true => check(p.grad.view(), slopes.next().unwrap(), &format!("d {}", p.name)),
             // PyTorch's moving variance is not Keras's, so its goldens have none.
             false => kept.by_ref().take(1).for_each(|want| check(p.view(), want, p.name)),
