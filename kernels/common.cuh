@@ -35,11 +35,19 @@ struct Activation {
 #define SELU_SCALE 1.0507009873554805f
 #define SELU_ALPHA 1.6732632423543772f
 #define SQRT_2_OVER_PI 0.7978845608028654f
-#define SQRT_HALF 0.7071067811865476f
 #define INV_SQRT_2_PI 0.3989422804014327f
 
-// 1 / (1 + e⁻ˣ). Where e⁻ˣ overflows the quotient is the right 0.
-__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+// 1 / (1 + e⁻ˣ), by an exponential that cannot overflow: a tail keeps its digits as long as it is a number.
+__device__ __forceinline__ float sigmoid(float x) {
+  float e = expf(-fabsf(x));
+  return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+// φ(x) = e^(−x²/2) / √(2π). The exponent would carry x²'s rounding into the result, times its size: so that is put back.
+__device__ __forceinline__ float normal_density(float x) {
+  float square = x * x, rest = fmaf(x, x, -square), density = INV_SQRT_2_PI * expf(-0.5f * square);
+  return square < 200.0f ? fmaf(density, -0.5f * rest, density) : density;
+}
 
 // √(2/π) (x + 0.044715 x³)
 __device__ __forceinline__ float gelu_inner(float x) { return SQRT_2_OVER_PI * (x + 0.044715f * x * x * x); }
@@ -56,7 +64,7 @@ __device__ __forceinline__ float activation_value(Activation f, float x) {
     case SELU: return SELU_SCALE * (x > 0.0f ? x : SELU_ALPHA * expm1f(x));
     case EXPONENTIAL: return expf(x);
     case LEAKY_RELU: return x > 0.0f ? x : f.parameter * x;
-    case GELU: return x * (0.5f * erfcf(-x * SQRT_HALF));
+    case GELU: return x * normcdff(x);
     case GELU_TANH: return x * sigmoid(2.0f * gelu_inner(x));  // ½ (1 + tanh u) = σ(2u)
     case SILU: return x * sigmoid(x);
     default: return x;
@@ -82,14 +90,50 @@ __device__ __forceinline__ float activation_slope(Activation f, float y) {
 // f′ in terms of x, for the kinds where y is not enough.
 __device__ __forceinline__ float activation_slope_at(Activation f, float x) {
   switch (f.kind) {
-    case GELU: return 0.5f * erfcf(-x * SQRT_HALF) + x * INV_SQRT_2_PI * expf(-0.5f * x * x);
+    case GELU: return normcdff(x) + x * normal_density(x);
     case GELU_TANH: {
-      float s = sigmoid(2.0f * gelu_inner(x));
-      return s + 2.0f * x * s * (1.0f - s) * SQRT_2_OVER_PI * (1.0f + 3.0f * 0.044715f * x * x);
+      float u = 2.0f * gelu_inner(x), s = sigmoid(u);
+      return s + 2.0f * x * s * sigmoid(-u) * SQRT_2_OVER_PI * (1.0f + 3.0f * 0.044715f * x * x);
     }
-    case SILU: return sigmoid(x) * (1.0f + x * (1.0f - sigmoid(x)));
+    case SILU: return sigmoid(x) * (1.0f + x * sigmoid(-x));
     default: return 1.0f;
   }
+}
+
+// ---------------------------------------------------------------------------------- four at a time
+
+// Four floats that are moved at once, where they start at a multiple of 16 bytes.
+struct __align__(16) Four {
+  float at[4];
+};
+
+// Whether four floats can be moved at once from here.
+__device__ __forceinline__ bool by_fours(const void* p) { return (size_t)p % sizeof(Four) == 0; }
+
+// y = f(y).
+template <class F>
+__device__ __forceinline__ void each(float* y, size_t n, F f) {
+  size_t fours = by_fours(y) ? n / 4 : 0;
+  EACH_ELEMENT(i, fours) {
+    Four v = ((const Four*)y)[i];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) v.at[k] = f(v.at[k]);
+    ((Four*)y)[i] = v;
+  }
+  EACH_ELEMENT(i, n - 4 * fours) y[4 * fours + i] = f(y[4 * fours + i]);
+}
+
+// y = f(x, y).
+template <class F>
+__device__ __forceinline__ void each(const float* x, float* y, size_t n, F f) {
+  size_t fours = by_fours(x) && by_fours(y) ? n / 4 : 0;
+  EACH_ELEMENT(i, fours) {
+    Four a = ((const Four*)x)[i], b = ((const Four*)y)[i];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) b.at[k] = f(a.at[k], b.at[k]);
+    ((Four*)y)[i] = b;
+  }
+  EACH_ELEMENT(i, n - 4 * fours) y[4 * fours + i] = f(x[4 * fours + i], y[4 * fours + i]);
 }
 
 // ---------------------------------------------------------------------------------- reductions
@@ -127,6 +171,142 @@ __device__ __forceinline__ float block_max(float x, float* partial) {
   if (lane == 0) partial[warp] = x;
   __syncthreads();
   return warp_max(lane < warps ? partial[lane] : -INFINITY_F);
+}
+
+// ---------------------------------------------------------------------------------- rows
+
+// Who shares a row of a matrix [rows, cols]: for short rows, some neighbouring lanes of a warp; for long ones, a block.
+// Both have a rank and a size, and sums and maxima that every member gets and every member must call.
+
+// `width` lanes, a power of two. A block of 128 threads has 128 / width rows; lanes of no row come with 0 columns.
+struct Lanes {
+  int width;
+
+  __device__ __forceinline__ int rank() const { return threadIdx.x & (width - 1); }
+  __device__ __forceinline__ int size() const { return width; }
+  __device__ __forceinline__ int row() const { return (blockIdx.x * blockDim.x + threadIdx.x) / width; }
+  __device__ __forceinline__ float sum(float x) const {
+    for (int distance = width / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(FULL_WARP, x, distance);
+    return x;
+  }
+  __device__ __forceinline__ float max(float x) const {
+    for (int distance = width / 2; distance > 0; distance /= 2)
+      x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, distance));
+    return x;
+  }
+};
+
+// A block of 512 threads. `partial` is shared memory for one float a warp.
+#define ROW_BLOCK 512
+struct Block {
+  float* partial;
+
+  __device__ __forceinline__ int rank() const { return threadIdx.x; }
+  __device__ __forceinline__ int size() const { return ROW_BLOCK; }
+  __device__ __forceinline__ int row() const { return blockIdx.x; }
+  __device__ __forceinline__ float sum(float x) const { return block_sum(x, partial); }
+  __device__ __forceinline__ float max(float x) const { return block_max(x, partial); }
+};
+
+// A row of N matrices of one shape, read once. A thread has the columns rank, rank + size, ...; the first HELD of them
+// stay in its registers, which is all of them up to 512 columns for a warp and 8192 for a block. Those behind are read
+// again each time. An absent matrix reads as 0.
+#define HELD 16
+template <class Group, int N>
+struct Row {
+  Group group;
+  int cols;
+  const float* x[N];
+  float held[HELD][N];
+
+  // x points to the row's first column.
+  __device__ __forceinline__ void read() {
+#pragma unroll
+    for (int k = 0; k < HELD; ++k) {
+      int j = group.rank() + k * group.size();
+#pragma unroll
+      for (int i = 0; i < N; ++i) held[k][i] = j < cols && x[i] ? x[i][j] : 0.0f;
+    }
+  }
+
+  // f(column, values) for those of this thread's columns that are in registers.
+  template <class F>
+  __device__ __forceinline__ void each_held(F f) {
+#pragma unroll
+    for (int k = 0; k < HELD; ++k) {
+      if (k * group.size() >= cols) break;
+      int j = group.rank() + k * group.size();
+      if (j < cols) f(j, held[k]);
+    }
+  }
+
+  // f(column, values) for the others.
+  template <class F>
+  __device__ __forceinline__ void each_other(F f) {
+    for (int j = group.rank() + HELD * group.size(); j < cols; j += group.size()) {
+      float v[N];
+#pragma unroll
+      for (int i = 0; i < N; ++i) v[i] = x[i] ? x[i][j] : 0.0f;
+      f(j, v);
+    }
+  }
+
+  // f(column, values) for all of this thread's columns.
+  template <class F>
+  __device__ __forceinline__ void each(F f) {
+    each_held(f);
+    each_other(f);
+  }
+
+  // The largest of the first matrix's row, and Σ e^(x − largest): no exponential overflows. Columns in registers wait for
+  // the largest; for those behind, the sum is scaled whenever a larger one comes (Milakov, Gimelshein 2018), so that
+  // they are read once here. NaN, +∞, and nothing but −∞, all make the sum NaN.
+  __device__ __forceinline__ void exponentials(float& largest, float& sum) {
+    float own = -INFINITY_F, part = 0.0f;
+    each_held([&](int, const float* v) { own = fmaxf(own, v[0]); });
+    each_other([&](int, const float* v) {
+      if (v[0] > own) {
+        part *= expf(own - v[0]);
+        own = v[0];
+      }
+      part += v[0] == own ? 1.0f : expf(v[0] - own);
+    });
+    largest = group.max(own);
+    part *= expf(own - largest);
+    each_held([&](int, const float* v) { part += expf(v[0] - largest); });
+    sum = group.sum(part);
+  }
+};
+
+// ---------------------------------------------------------------------------------- columns
+
+// A block of 256 threads over a matrix [rows, cols]: `width` threads side by side, a power of two up to 32, have a column
+// each, and 256 / width of them walk down it together. blockIdx.x counts the groups of columns, blockIdx.y the
+// chunks of `chunk` rows.
+#define COLUMN_BLOCK 256
+struct Column {
+  int at;     // the column; beyond the last one, there is nothing to do
+  int first;  // this thread's first row
+  int step;   // from one of its rows to the next
+  int end;    // behind its last
+
+  __device__ __forceinline__ Column(int rows, int width, int chunk) {
+    at = blockIdx.x * width + (threadIdx.x & (width - 1));
+    step = COLUMN_BLOCK / width;
+    first = blockIdx.y * chunk + threadIdx.x / width;
+    end = rows - (int)blockIdx.y * chunk < chunk ? rows : (blockIdx.y + 1) * chunk;
+  }
+};
+
+// The sum of x over the threads of each column, in the first of them (the first `width` threads of the block).
+// `sums` is shared memory for 256 floats. All threads of the block must call it, once.
+__device__ __forceinline__ float column_sum(float x, int width, float* sums) {
+  sums[threadIdx.x] = x;
+  for (int half = COLUMN_BLOCK / 2; half >= width; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) sums[threadIdx.x] = x += sums[threadIdx.x + half];
+  }
+  return x;
 }
 
 // ---------------------------------------------------------------------------------- noise
