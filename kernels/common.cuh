@@ -184,7 +184,7 @@ struct Lanes {
 
   __device__ __forceinline__ int rank() const { return threadIdx.x & (width - 1); }
   __device__ __forceinline__ int size() const { return width; }
-  __device__ __forceinline__ int row() const { return (blockIdx.x * blockDim.x + threadIdx.x) / width; }
+  __device__ __forceinline__ int row() const { return blockIdx.x * (blockDim.x / width) + threadIdx.x / width; }
   __device__ __forceinline__ float sum(float x) const {
     for (int distance = width / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(FULL_WARP, x, distance);
     return x;

@@ -79,7 +79,16 @@ extern "C" __global__ void __launch_bounds__(128)
 
 // ---------------------------------------------------------------------------------- counts
 
-// at[r] = where the row's largest stands; with one column, whether it is above ½.
+// at[r] = where the row's largest stands.
+extern "C" __global__ void __launch_bounds__(128)
+    largest(const float* x, unsigned int* at, int n, int cols, int width) {
+  Lanes lanes = {width};
+  int r = lanes.row();
+  int found = argmax(lanes, x + (size_t)r * cols, r < n ? cols : 0);
+  if (r < n && lanes.rank() == 0) at[r] = found;
+}
+
+// The same, but with one column the classes are 0 and 1, above ½.
 extern "C" __global__ void __launch_bounds__(128)
     classes(const float* x, unsigned int* at, int n, int cols, int width) {
   Lanes lanes = {width};

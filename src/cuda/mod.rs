@@ -6,6 +6,7 @@
 //! | module | compiles kernels with NVRTC, caches them on disk, loads them |
 //! | stream | the one queue of work: launches, steps as graphs, copies |
 //! | memory | memory of the device |
+//! | layout | how blocks lie over the rows and columns of a matrix |
 //! | abi | pointers, arguments and structs as kernels see them |
 //! | source | reads CUDA source as text; `build.rs` uses it to generate the table of kernels |
 //! | elementwise, gemm, activation, ... | the ops, a file for each file in `kernels` |
@@ -22,6 +23,7 @@ mod driver;
 mod dropout;
 mod elementwise;
 mod gemm;
+mod layout;
 mod loss;
 mod memory;
 mod module;
