@@ -144,6 +144,15 @@ pub(super) fn count() -> Result<usize> {
     Ok(result::device::get_count().map_err(|e| failed("count its devices", e))? as usize)
 }
 
+/// The newest CUDA that the driver knows, 12090 for 12.9.
+pub(super) fn version() -> Result<i32> {
+    load_driver()?;
+    let mut version = 0;
+    // SAFETY: writes one integer.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(|e| failed("tell its version", e))?;
+    Ok(version)
+}
+
 /// A device's primary context, held until dropped.
 pub(super) struct Context {
     device: sys::CUdevice,

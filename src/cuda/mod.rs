@@ -86,6 +86,13 @@ pub fn kernel_files() -> &'static [KernelFile] {
     FILES
 }
 
+/// The two libraries that a GPU needs, with their versions, or why they are not there.
+pub fn parts() -> [(&'static str, Result<String>); 2] {
+    let driver = driver::version().map(|v| format!("for CUDA {}.{}", v / 1000, v % 1000 / 10));
+    let nvrtc = module::nvrtc_version().map(|(major, minor)| format!("{major}.{minor}"));
+    [("CUDA driver", driver), ("NVRTC", nvrtc)]
+}
+
 /// A GPU as a device.
 pub struct Cuda {
     name: String,
