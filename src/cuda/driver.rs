@@ -158,7 +158,12 @@ impl Library {
     fn open(&self, path: &Path) -> Result<()> {
         let problem = |why: String| {
             missing(
-                format!("{} names {}, which cannot be loaded as {}: {why}", self.variable, path.display(), self.what),
+                format!(
+                    "{} names {}, which cannot be loaded as {}: {why}",
+                    self.variable,
+                    path.display(),
+                    self.what
+                ),
                 format!("correct {}, or unset it to use the system's", self.variable),
             )
         };
@@ -194,7 +199,10 @@ fn open(path: &OsStr) -> std::result::Result<(), libloading::Error> {
 pub fn use_libraries(driver: &Path, nvrtc: &Path) -> Result<()> {
     for (path, library) in [(driver, THE_DRIVER), (nvrtc, THE_COMPILER)] {
         open(path.as_os_str()).map_err(|e| {
-            missing(format!("{} cannot be loaded as {}: {e}", path.display(), library.what), "name another file")
+            missing(
+                format!("{} cannot be loaded as {}: {e}", path.display(), library.what),
+                "name another file",
+            )
         })?;
     }
     Ok(())
@@ -214,7 +222,8 @@ pub(super) fn load_nvrtc() -> Result<()> {
     static FOUND: Found = OnceLock::new();
     once(&FOUND, || {
         let home = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
-        let folders: Vec<_> = home.chain([PathBuf::from("/usr/local/cuda")]).map(|d| d.join("lib64")).collect();
+        let folders: Vec<_> =
+            home.chain([PathBuf::from("/usr/local/cuda")]).map(|d| d.join("lib64")).collect();
         THE_COMPILER.load(&folders)
     })
 }

@@ -76,3 +76,17 @@ fn parameter(text: &str) -> (String, String) {
     let (name, kind) = words.split_last().map_or(("", &[][..]), |(name, kind)| (*name, kind));
     (kind.join(" ").replace(" *", "*"), name.to_string())
 }
+
+/// The kernels that declare how many threads their blocks have at most, with that number.
+#[allow(dead_code)] // build.rs has no use for it
+pub(crate) fn launch_bounds(source: &str) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    for declaration in source.split("extern \"C\" __global__ void").skip(1) {
+        let Some(rest) = declaration.trim_start().strip_prefix("__launch_bounds__(") else { continue };
+        let Some((bounds, rest)) = rest.split_once(')') else { continue };
+        let threads = bounds.split(',').next().and_then(|n| n.trim().parse().ok());
+        let name = rest.split('(').next().unwrap_or("").trim().to_string();
+        found.extend(threads.map(|threads| (name, threads)));
+    }
+    found
+}

@@ -74,7 +74,10 @@ impl Soft {
         let (key, value) = (CString::new(key).unwrap(), CString::new(value).unwrap());
         // SAFETY: the signature is the library's.
         let status = unsafe {
-            let set = self.0.get::<unsafe extern "C" fn(*const c_char, *const c_char) -> i32>(b"softgpu_set").unwrap();
+            let set = self
+                .0
+                .get::<unsafe extern "C" fn(*const c_char, *const c_char) -> i32>(b"softgpu_set")
+                .unwrap();
             set(key.as_ptr(), value.as_ptr())
         };
         assert_eq!(status, 0, "the software GPU refuses {key:?} = {value:?}");
