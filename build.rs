@@ -1,6 +1,6 @@
 //! Turns `kernels/*.cu` into a table of typed handles.
 //!
-//! For each file: its source with `common.cuh` inlined, and a struct with one method for each kernel, which takes the
+//! For each file: its source with the headers inlined, and a struct with one method for each kernel, which takes the
 //! kernel's own parameters. A misspelt kernel, a missing argument or one of another type is a compile error of the
 //! engine; no CUDA toolkit is needed to build it. NVRTC compiles the sources when a device is there.
 
@@ -15,7 +15,6 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/cuda/source.rs");
     println!("cargo:rerun-if-changed=kernels");
-    let header = fs::read_to_string("kernels/common.cuh").expect("kernels/common.cuh");
     let mut files: Vec<_> = fs::read_dir("kernels")
         .expect("the folder kernels")
         .map(|entry| entry.expect("an entry of kernels").path())
@@ -28,10 +27,13 @@ fn main() {
         (String::new(), String::new(), String::new(), String::new());
     for path in &files {
         let name = path.file_stem().and_then(|s| s.to_str()).expect("a file's name");
-        let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let read = |file: &str| {
+            fs::read_to_string(format!("kernels/{file}")).map_err(|e| format!("kernels/{file}: {e}"))
+        };
+        let text = read(&format!("{name}.cu")).unwrap();
         let entries = source::entries(&text);
         assert!(!entries.is_empty(), "{}: no kernel found", path.display());
-        let inlined = source::inline_header(name, &text, &header);
+        let inlined = source::inline_headers(&format!("{name}.cu"), &read).unwrap();
         let (needs, kind) = (source::needs(&text), camel_case(name));
 
         write!(fields, "    {name}: OnceLock<{kind}>,\n").unwrap();

@@ -83,9 +83,13 @@ impl Device {
             "auto" => Ok(Device::auto(threads)?.0),
             "cpu" => Device::cpu_with(threads, None),
             "reference" => Ok(Device::reference()),
-            "cuda" => Device::cuda(0),
             _ => match name.strip_prefix("cuda:").map(str::parse) {
-                Some(Ok(ordinal)) => Device::cuda(ordinal),
+                Some(Ok(ordinal)) => Device::cuda(ordinal).map_err(|e| match e {
+                    Error::Device { problem, hint } => {
+                        Error::Device { problem: format!("{name} cannot be used: {problem}"), hint }
+                    }
+                    e => e,
+                }),
                 _ => Err(Error::unknown("device", name, &["auto", "cpu", "reference", "cuda:0"])),
             },
         }

@@ -42,33 +42,149 @@ pub(super) fn failed(what: &str, error: result::DriverError) -> Error {
     missing(format!("the GPU's driver failed to {what}: {words} ({})", code as u32), hint)
 }
 
-/// Loads a library and never lets go of it. cudarc then finds it by its SONAME.
-fn load(variable: &str, what: &str, folders: &[PathBuf], present: fn() -> bool) -> Result<()> {
-    if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
-        return open(&path).map_err(|e| {
-            let path = PathBuf::from(path);
-            missing(
-                format!("{variable} names {}, which cannot be loaded as {what}: {e}", path.display()),
-                format!("correct {variable}, or unset it to use the system's"),
-            )
-        });
-    }
-    if present() {
-        return Ok(());
-    }
-    for folder in folders {
-        if let Ok(files) = std::fs::read_dir(folder) {
-            let mut files: Vec<_> = files.flatten().map(|f| f.path()).collect();
-            files.sort();
-            let named = |p: &PathBuf| p.to_string_lossy().contains("libnvrtc.so.");
-            if files.iter().filter(|p| named(p)).any(|p| open(p.as_os_str()).is_ok()) && present() {
-                return Ok(());
-            }
-        }
-    }
-    Err(missing("", ""))
+/// A library that cudarc opens by its own list of names. One that was opened by path before is found by its SONAME.
+struct Library {
+    variable: &'static str,
+    what: &'static str,
+    /// Why and what to do, if it is nowhere.
+    absent: [&'static str; 2],
+    /// Whether cudarc finds it.
+    present: fn() -> bool,
+    /// The library, once it is present.
+    get: fn() -> &'static libloading::Library,
+    /// All that we call in it. cudarc panics at the first call of what is not there.
+    functions: &'static [&'static str],
 }
 
+const THE_DRIVER: Library = Library {
+    variable: DRIVER,
+    what: "a CUDA driver",
+    absent: [
+        "no CUDA driver: libcuda is not on this machine",
+        "install NVIDIA's driver, or use --device cpu",
+    ],
+    // SAFETY: looks for the library, which runs its initialisers.
+    present: || unsafe { sys::is_culib_present() },
+    // SAFETY: only called once it is present.
+    get: || unsafe { sys::culib() },
+    functions: &[
+        "cuInit",
+        "cuDriverGetVersion",
+        "cuGetErrorString",
+        "cuDeviceGet",
+        "cuDeviceGetCount",
+        "cuDeviceGetName",
+        "cuDeviceGetAttribute",
+        "cuDeviceTotalMem_v2",
+        "cuDevicePrimaryCtxRetain",
+        "cuDevicePrimaryCtxRelease_v2",
+        "cuCtxSetCurrent",
+        "cuModuleLoadData",
+        "cuModuleUnload",
+        "cuModuleGetFunction",
+        "cuFuncSetAttribute",
+        "cuLaunchKernel",
+        "cuMemAlloc_v2",
+        "cuMemFree_v2",
+        "cuMemHostAlloc",
+        "cuMemFreeHost",
+        "cuMemsetD8Async",
+        "cuMemcpyHtoDAsync_v2",
+        "cuMemcpyDtoHAsync_v2",
+        "cuStreamCreate",
+        "cuStreamDestroy_v2",
+        "cuStreamSynchronize",
+        "cuEventCreate",
+        "cuEventDestroy_v2",
+        "cuEventRecord",
+        "cuEventSynchronize",
+        "cuGraphCreate",
+        "cuGraphAddKernelNode_v2",
+        "cuGraphInstantiateWithFlags",
+        "cuGraphExecKernelNodeSetParams_v2",
+        "cuGraphLaunch",
+        "cuGraphExecDestroy",
+        "cuGraphDestroy",
+    ],
+};
+
+const THE_COMPILER: Library = Library {
+    variable: NVRTC,
+    what: "NVRTC",
+    absent: [
+        "no NVRTC, the library that compiles the kernels: libnvrtc is not on this machine",
+        "install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc-cu12` and name its libnvrtc.so.12 with \
+         HANDGRAD_NVRTC",
+    ],
+    // SAFETY: as above.
+    present: || unsafe { cudarc::nvrtc::sys::is_culib_present() },
+    // SAFETY: as above.
+    get: || unsafe { cudarc::nvrtc::sys::culib() },
+    functions: &[
+        "nvrtcVersion",
+        "nvrtcCreateProgram",
+        "nvrtcCompileProgram",
+        "nvrtcDestroyProgram",
+        "nvrtcGetProgramLogSize",
+        "nvrtcGetProgramLog",
+        "nvrtcGetPTXSize",
+        "nvrtcGetPTX",
+        "nvrtcGetCUBINSize",
+        "nvrtcGetCUBIN",
+    ],
+};
+
+impl Library {
+    /// Finds the library: where the user says, where the system looks, or in one of `folders`.
+    fn load(&self, folders: &[PathBuf]) -> Result<()> {
+        let named = std::env::var_os(self.variable).filter(|path| !path.is_empty());
+        if let Some(path) = &named {
+            self.open(Path::new(path))?;
+        } else if !(self.present)() && !self.open_in(folders) {
+            return Err(missing(self.absent[0], self.absent[1]));
+        }
+        // SAFETY: the address is not used.
+        let there = |f: &&str| unsafe { (self.get)().get::<*const ()>(f.as_bytes()) }.is_ok();
+        match self.functions.iter().find(|f| !there(f)) {
+            None => Ok(()),
+            Some(function) => Err(missing(
+                format!("{} is here, but has no function `{function}`: it is too old", self.what),
+                "CUDA 12.0 or later is needed",
+            )),
+        }
+    }
+
+    /// Opens the file that the user named.
+    fn open(&self, path: &Path) -> Result<()> {
+        let problem = |why: String| {
+            missing(
+                format!(
+                    "{} names {}, which cannot be loaded as {}: {why}",
+                    self.variable,
+                    path.display(),
+                    self.what
+                ),
+                format!("correct {}, or unset it to use the system's", self.variable),
+            )
+        };
+        open(path.as_os_str()).map_err(|e| problem(e.to_string()))?;
+        match (self.present)() {
+            true => Ok(()),
+            false => Err(problem("it is another library".into())),
+        }
+    }
+
+    /// Opens the newest library of the folders that will do.
+    fn open_in(&self, folders: &[PathBuf]) -> bool {
+        let files = folders.iter().flat_map(|f| std::fs::read_dir(f).into_iter().flatten().flatten());
+        let mut files: Vec<_> = files.map(|f| f.path()).collect();
+        files.retain(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libnvrtc.so.")));
+        files.sort();
+        files.iter().rev().any(|p| open(p.as_os_str()).is_ok() && (self.present)())
+    }
+}
+
+/// Opens a library and never lets go of it.
 fn open(path: &OsStr) -> std::result::Result<(), libloading::Error> {
     // SAFETY: loading runs the library's initialisers; the user names the file, or it is the toolkit's own.
     std::mem::forget(unsafe { libloading::Library::new(path)? });
@@ -81,56 +197,41 @@ fn open(path: &OsStr) -> std::result::Result<(), libloading::Error> {
 /// # Errors
 /// One of them cannot be loaded.
 pub fn use_libraries(driver: &Path, nvrtc: &Path) -> Result<()> {
-    for (path, what) in [(driver, "a CUDA driver"), (nvrtc, "NVRTC")] {
+    for (path, library) in [(driver, THE_DRIVER), (nvrtc, THE_COMPILER)] {
         open(path.as_os_str()).map_err(|e| {
-            missing(format!("{} cannot be loaded as {what}: {e}", path.display()), "name another file")
+            missing(
+                format!("{} cannot be loaded as {}: {e}", path.display(), library.what),
+                "name another file",
+            )
         })?;
     }
     Ok(())
 }
 
+/// What is remembered of a library that was looked for: nothing if it is there, else the problem and the remedy.
+type Found = OnceLock<std::result::Result<(), (String, String)>>;
+
 /// Finds the driver. Nothing of cudarc's driver part may be called before: it panics without one.
 pub(super) fn load_driver() -> Result<()> {
-    static LOADED: OnceLock<std::result::Result<(), (String, String)>> = OnceLock::new();
-    once(&LOADED, || {
-        // SAFETY: looks for the library and loads it.
-        load(DRIVER, "a CUDA driver", &[], || unsafe { sys::is_culib_present() }).map_err(|e| match e {
-            Error::Device { problem, .. } if problem.is_empty() => missing(
-                "no CUDA driver: libcuda is not on this machine",
-                "install NVIDIA's driver, or use --device cpu",
-            ),
-            e => e,
-        })
-    })
+    static FOUND: Found = OnceLock::new();
+    once(&FOUND, || THE_DRIVER.load(&[]))
 }
 
 /// Finds NVRTC.
 pub(super) fn load_nvrtc() -> Result<()> {
-    static LOADED: OnceLock<std::result::Result<(), (String, String)>> = OnceLock::new();
-    once(&LOADED, || {
+    static FOUND: Found = OnceLock::new();
+    once(&FOUND, || {
         let home = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
         let folders: Vec<_> =
             home.chain([PathBuf::from("/usr/local/cuda")]).map(|d| d.join("lib64")).collect();
-        // SAFETY: as above.
-        load(NVRTC, "NVRTC", &folders, || unsafe { cudarc::nvrtc::sys::is_culib_present() }).map_err(|e| match e {
-            Error::Device { problem, .. } if problem.is_empty() => missing(
-                "no NVRTC, the library that compiles the kernels: libnvrtc is not on this machine",
-                "install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc-cu12` and name its libnvrtc.so.12 \
-                 with HANDGRAD_NVRTC",
-            ),
-            e => e,
-        })
+        THE_COMPILER.load(&folders)
     })
 }
 
 /// Runs `f` once in the process's life; its error is given again to whoever asks again.
-fn once(
-    cell: &OnceLock<std::result::Result<(), (String, String)>>,
-    f: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    let result =
-        cell.get_or_init(|| f().map_err(|e| (e.to_string(), e.hint().unwrap_or_default().to_string())));
-    result.clone().map_err(|(problem, hint)| missing(problem, hint))
+fn once(found: &Found, f: impl FnOnce() -> Result<()>) -> Result<()> {
+    let words = |e: Error| (e.to_string(), e.hint().unwrap_or_default().to_string());
+    found.get_or_init(|| f().map_err(words)).clone().map_err(|(problem, hint)| missing(problem, hint))
 }
 
 /// How many devices there are.
@@ -142,6 +243,15 @@ pub(super) fn count() -> Result<usize> {
         Err(e) => return Err(failed("start", e)),
     }
     Ok(result::device::get_count().map_err(|e| failed("count its devices", e))? as usize)
+}
+
+/// The newest CUDA that the driver knows, 12090 for 12.9.
+pub(super) fn version() -> Result<i32> {
+    load_driver()?;
+    let mut version = 0;
+    // SAFETY: writes one integer.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(|e| failed("tell its version", e))?;
+    Ok(version)
 }
 
 /// A device's primary context, held until dropped.

@@ -3,7 +3,7 @@
 use super::driver::{self, Context, dotted, failed, missing};
 use super::source;
 use crate::data::AtomicFile;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use cudarc::driver::{result, sys};
 use cudarc::nvrtc;
 use sha2::{Digest, Sha256};
@@ -55,11 +55,11 @@ impl Compiler {
         let Some(folder) = std::env::var_os(KERNELS).map(PathBuf::from) else {
             return Ok(file.source.to_string());
         };
-        let read = |name: String| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(|source| crate::Error::Io { action: "read", path, source })
+        let read = |file: &str| {
+            let path = folder.join(file);
+            std::fs::read_to_string(&path).map_err(|source| Error::Io { action: "read", path, source })
         };
-        Ok(source::inline_header(file.name, &read(format!("{}.cu", file.name))?, &read("common.cuh".into())?))
+        source::inline_headers(&format!("{}.cu", file.name), &read)
     }
 
     /// Compiles a file, or takes it from the cache, and loads it into the device.
@@ -207,7 +207,7 @@ fn folder() -> Option<PathBuf> {
 
 fn store(path: &std::path::Path, ptx: &[u8]) -> Result<()> {
     use std::io::Write;
-    let error = |source| crate::Error::Io { action: "write", path: path.to_path_buf(), source };
+    let error = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(error)?;
     }
