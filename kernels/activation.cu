@@ -1,6 +1,7 @@
 // Activations and their derivatives. Equations are in common.cuh and src/activations.rs.
 
 #include "common.cuh"
+#include "rows.cuh"
 
 // ---------------------------------------------------------------------------------- element by element
 

@@ -152,161 +152,27 @@ __device__ __forceinline__ float warp_max(float x) {
   return x;
 }
 
-// The sum over a block of whole warps, in every thread: warps first, then one warp adds the warps' sums.
-// `partial` is shared memory for one float a warp (32 do). All threads of the block must call it.
-__device__ __forceinline__ float block_sum(float x, float* partial) {
+// x of all threads of a block of whole warps as one, in every thread: warps first, then what the warps have.
+// `fold` is warp_sum or warp_max, `none` what changes nothing; `partial` is shared memory for one float a warp (32 do). All
+// threads of the block must call it.
+template <class Fold>
+__device__ __forceinline__ float block_fold(float x, float none, Fold fold, float* partial) {
   int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-  x = warp_sum(x);
+  x = fold(x);
   __syncthreads();  // whoever still reads `partial` from an earlier call is done
   if (lane == 0) partial[warp] = x;
   __syncthreads();
-  return warp_sum(lane < warps ? partial[lane] : 0.0f);
+  return fold(lane < warps ? partial[lane] : none);
 }
 
-// The largest over a block of whole warps, in every thread.
+// The sum over a block, in every thread.
+__device__ __forceinline__ float block_sum(float x, float* partial) {
+  return block_fold(x, 0.0f, warp_sum, partial);
+}
+
+// The largest over a block, in every thread; NaN loses.
 __device__ __forceinline__ float block_max(float x, float* partial) {
-  int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-  x = warp_max(x);
-  __syncthreads();
-  if (lane == 0) partial[warp] = x;
-  __syncthreads();
-  return warp_max(lane < warps ? partial[lane] : -INFINITY_F);
-}
-
-// ---------------------------------------------------------------------------------- rows
-
-// Who shares a row of a matrix [rows, cols]: for short rows, some neighbouring lanes of a warp; for long ones, a block.
-// Both have a rank and a size, and sums and maxima that every member gets and every member must call.
-
-// `width` lanes, a power of two. A block of 128 threads has 128 / width rows; lanes of no row come with 0 columns.
-struct Lanes {
-  int width;
-
-  __device__ __forceinline__ int rank() const { return threadIdx.x & (width - 1); }
-  __device__ __forceinline__ int size() const { return width; }
-  __device__ __forceinline__ int row() const { return blockIdx.x * (blockDim.x / width) + threadIdx.x / width; }
-  __device__ __forceinline__ float sum(float x) const {
-    for (int distance = width / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(FULL_WARP, x, distance);
-    return x;
-  }
-  __device__ __forceinline__ float max(float x) const {
-    for (int distance = width / 2; distance > 0; distance /= 2)
-      x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, distance));
-    return x;
-  }
-};
-
-// A block of 512 threads. `partial` is shared memory for one float a warp.
-#define ROW_BLOCK 512
-struct Block {
-  float* partial;
-
-  __device__ __forceinline__ int rank() const { return threadIdx.x; }
-  __device__ __forceinline__ int size() const { return ROW_BLOCK; }
-  __device__ __forceinline__ int row() const { return blockIdx.x; }
-  __device__ __forceinline__ float sum(float x) const { return block_sum(x, partial); }
-  __device__ __forceinline__ float max(float x) const { return block_max(x, partial); }
-};
-
-// A row of N matrices of one shape, read once. A thread has the columns rank, rank + size, ...; the first HELD of them
-// stay in its registers, which is all of them up to 512 columns for a warp and 8192 for a block. Those behind are read
-// again each time. An absent matrix reads as 0.
-#define HELD 16
-template <class Group, int N>
-struct Row {
-  Group group;
-  int cols;
-  const float* x[N];
-  float held[HELD][N];
-
-  // x points to the row's first column.
-  __device__ __forceinline__ void read() {
-#pragma unroll
-    for (int k = 0; k < HELD; ++k) {
-      int j = group.rank() + k * group.size();
-#pragma unroll
-      for (int i = 0; i < N; ++i) held[k][i] = j < cols && x[i] ? x[i][j] : 0.0f;
-    }
-  }
-
-  // f(column, values) for those of this thread's columns that are in registers.
-  template <class F>
-  __device__ __forceinline__ void each_held(F f) {
-#pragma unroll
-    for (int k = 0; k < HELD; ++k) {
-      if (k * group.size() >= cols) break;
-      int j = group.rank() + k * group.size();
-      if (j < cols) f(j, held[k]);
-    }
-  }
-
-  // f(column, values) for the others.
-  template <class F>
-  __device__ __forceinline__ void each_other(F f) {
-    for (int j = group.rank() + HELD * group.size(); j < cols; j += group.size()) {
-      float v[N];
-#pragma unroll
-      for (int i = 0; i < N; ++i) v[i] = x[i] ? x[i][j] : 0.0f;
-      f(j, v);
-    }
-  }
-
-  // f(column, values) for all of this thread's columns.
-  template <class F>
-  __device__ __forceinline__ void each(F f) {
-    each_held(f);
-    each_other(f);
-  }
-
-  // The largest of the first matrix's row, and Σ e^(x − largest): no exponential overflows. Columns in registers wait for
-  // the largest; for those behind, the sum is scaled whenever a larger one comes (Milakov, Gimelshein 2018), so that
-  // they are read once here. NaN, +∞, and nothing but −∞, all make the sum NaN.
-  __device__ __forceinline__ void exponentials(float& largest, float& sum) {
-    float own = -INFINITY_F, part = 0.0f;
-    each_held([&](int, const float* v) { own = fmaxf(own, v[0]); });
-    each_other([&](int, const float* v) {
-      if (v[0] > own) {
-        part *= expf(own - v[0]);
-        own = v[0];
-      }
-      part += v[0] == own ? 1.0f : expf(v[0] - own);
-    });
-    largest = group.max(own);
-    part *= expf(own - largest);
-    each_held([&](int, const float* v) { part += expf(v[0] - largest); });
-    sum = group.sum(part);
-  }
-};
-
-// ---------------------------------------------------------------------------------- columns
-
-// A block of 256 threads over a matrix [rows, cols]: `width` threads side by side, a power of two up to 32, have a column
-// each, and 256 / width of them walk down it together. blockIdx.x counts the groups of columns, blockIdx.y the
-// chunks of `chunk` rows.
-#define COLUMN_BLOCK 256
-struct Column {
-  int at;     // the column; beyond the last one, there is nothing to do
-  int first;  // this thread's first row
-  int step;   // from one of its rows to the next
-  int end;    // behind its last
-
-  __device__ __forceinline__ Column(int rows, int width, int chunk) {
-    at = blockIdx.x * width + (threadIdx.x & (width - 1));
-    step = COLUMN_BLOCK / width;
-    first = blockIdx.y * chunk + threadIdx.x / width;
-    end = rows - (int)blockIdx.y * chunk < chunk ? rows : (blockIdx.y + 1) * chunk;
-  }
-};
-
-// The sum of x over the threads of each column, in the first of them (the first `width` threads of the block).
-// `sums` is shared memory for 256 floats. All threads of the block must call it, once.
-__device__ __forceinline__ float column_sum(float x, int width, float* sums) {
-  sums[threadIdx.x] = x;
-  for (int half = COLUMN_BLOCK / 2; half >= width; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) sums[threadIdx.x] = x += sums[threadIdx.x + half];
-  }
-  return x;
+  return block_fold(x, -INFINITY_F, warp_max, partial);
 }
 
 // ---------------------------------------------------------------------------------- noise

@@ -4,6 +4,7 @@
 // neighbouring threads touch neighbouring bytes, and every byte is read and written once.
 
 #include "common.cuh"
+#include "columns.cuh"
 
 // y = value
 extern "C" __global__ void fill(float value, float* y, size_t n) {

@@ -9,6 +9,7 @@
 // it is at those ends.
 
 #include "common.cuh"
+#include "rows.cuh"
 
 #define EPSILON 1e-7f
 #define LEAST 1.00000005e-7f  // −ln(1 − ε)

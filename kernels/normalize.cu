@@ -4,6 +4,7 @@
 // rows; a second kernel adds the chunks, in their order.
 
 #include "common.cuh"
+#include "columns.cuh"
 
 // ---------------------------------------------------------------------------------- moments
 

@@ -1,6 +1,8 @@
 // Scores, counts, and sums that keep their digits.
 
 #include "common.cuh"
+#include "rows.cuh"
+#include "columns.cuh"
 
 // ---------------------------------------------------------------------------------- rows
 
