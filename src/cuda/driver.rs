@@ -313,6 +313,13 @@ impl Context {
         Ok(context)
     }
 
+    /// One of the device's numbers.
+    pub(super) fn attribute(&self, attribute: sys::CUdevice_attribute) -> Result<i32> {
+        // SAFETY: the device exists.
+        unsafe { result::device::get_attribute(self.device, attribute) }
+            .map_err(|e| failed("describe the device", e))
+    }
+
     /// Makes this context the calling thread's.
     pub(super) fn bind(&self) -> Result<()> {
         // SAFETY: the context is held.
