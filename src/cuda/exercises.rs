@@ -1,6 +1,7 @@
 //! Work for every kernel: each op once, on tensors of a size that is small for a GPU in software and large for a real
 //! one. `handgrad bench --kernels` times it or counts what the kernels do; tests make sure that no kernel is left out.
 
+use super::Cuda;
 use crate::activations::Activation;
 use crate::backend::{Affine, CellActivations, Gemm, HostRows, LossTerm, Target};
 use crate::device::Device;
@@ -12,6 +13,7 @@ use crate::rng::{Noise, Rng};
 use crate::shape::Shape;
 use crate::tensor::{Indices, Tensor};
 use crate::window::{Padding, Window};
+use std::sync::Arc;
 
 /// How large the tensors are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +104,8 @@ impl Course<'_> {
 ///
 /// # Errors
 /// The device is out of memory.
-pub fn exercises(device: &Device, size: Size) -> Result<Vec<Exercise>> {
+pub fn exercises(cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
+    let device = &Device::from_shared(cuda.clone());
     let mut c = Course { device, rng: Rng::new(1, 0), all: Vec::new() };
     elementwise(&mut c, size)?;
     products(&mut c, size)?;
