@@ -258,7 +258,6 @@ pub(super) fn version() -> Result<i32> {
 pub(super) struct Context {
     device: sys::CUdevice,
     raw: sys::CUcontext,
-    pub(super) ordinal: usize,
     pub(super) facts: Facts,
 }
 
@@ -308,7 +307,7 @@ impl Context {
         }
         // SAFETY: the device exists; released once, in `drop`.
         let raw = unsafe { result::primary_ctx::retain(device) }.map_err(|e| failed("open the device", e))?;
-        let context = Arc::new(Context { device, raw, ordinal, facts });
+        let context = Arc::new(Context { device, raw, facts });
         context.bind()?;
         Ok(context)
     }
