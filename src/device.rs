@@ -100,6 +100,11 @@ impl Device {
         Device(Arc::new(backend))
     }
 
+    /// From a backend that others hold as well, to use what it has beyond the op table.
+    pub fn from_shared(backend: Arc<impl Backend>) -> Device {
+        Device(backend)
+    }
+
     /// A tensor with the given numbers, rounded to the device's precision.
     ///
     /// # Errors

@@ -258,7 +258,6 @@ pub(super) fn version() -> Result<i32> {
 pub(super) struct Context {
     device: sys::CUdevice,
     raw: sys::CUcontext,
-    pub(super) ordinal: usize,
     pub(super) facts: Facts,
 }
 
@@ -308,9 +307,16 @@ impl Context {
         }
         // SAFETY: the device exists; released once, in `drop`.
         let raw = unsafe { result::primary_ctx::retain(device) }.map_err(|e| failed("open the device", e))?;
-        let context = Arc::new(Context { device, raw, ordinal, facts });
+        let context = Arc::new(Context { device, raw, facts });
         context.bind()?;
         Ok(context)
+    }
+
+    /// One of the device's numbers.
+    pub(super) fn attribute(&self, attribute: sys::CUdevice_attribute) -> Result<i32> {
+        // SAFETY: the device exists.
+        unsafe { result::device::get_attribute(self.device, attribute) }
+            .map_err(|e| failed("describe the device", e))
     }
 
     /// Makes this context the calling thread's.
