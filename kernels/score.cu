@@ -102,13 +102,13 @@ extern "C" __global__ void __launch_bounds__(128)
 
 // Adds to counts [3, cols]: true positives, predicted positives, actual positives of each class. Predicted is a p above
 // `threshold`, or the class that `predicted` has for the row; actual is a t above ½, or the row's label. The threads of a
-// column count whole numbers, each its rows, and the first of them adds what all have to the counts: one block has
-// all rows of its columns.
+// column count whole numbers, each its rows, and the first of them takes them together. With more than one chunk of
+// rows, each chunk's counts stand in `parts`, [chunks, 3, cols], until count_together.
 extern "C" __global__ void __launch_bounds__(COLUMN_BLOCK)
     count_classes(float threshold, const float* p, const unsigned int* predicted, const float* t,
-                  const unsigned int* labels, float* counts, int rows, int cols, int width) {
+                  const unsigned int* labels, float* parts, float* counts, int rows, int cols, int width, int chunk) {
   __shared__ float both[COLUMN_BLOCK], ours[COLUMN_BLOCK], theirs[COLUMN_BLOCK];
-  Column c(rows, width, rows);
+  Column c(rows, width, chunk);
   float hits = 0.0f, positives = 0.0f, actuals = 0.0f;
   if (c.at < cols)
     for (int r = c.first; r < c.end; r += c.step) {
@@ -122,11 +122,29 @@ extern "C" __global__ void __launch_bounds__(COLUMN_BLOCK)
   hits = column_sum(hits, width, both);
   positives = column_sum(positives, width, ours);
   actuals = column_sum(actuals, width, theirs);
-  if (threadIdx.x < width && c.at < cols) {
+  if (threadIdx.x >= width || c.at >= cols) return;
+  if (gridDim.y == 1) {
     counts[c.at] += hits;
     counts[cols + c.at] += positives;
-    counts[2 * (size_t)cols + c.at] += actuals;
+    counts[2 * cols + c.at] += actuals;
+  } else {
+    size_t at = (size_t)blockIdx.y * 3 * cols + c.at;
+    parts[at] = hits;
+    parts[at + cols] = positives;
+    parts[at + 2 * cols] = actuals;
   }
+}
+
+// counts += Σ over the chunks of parts, [chunks, cols]. Whole numbers below 2²⁴ are exact in any order.
+extern "C" __global__ void __launch_bounds__(COLUMN_BLOCK)
+    count_together(const float* parts, float* counts, int chunks, int cols, int width) {
+  __shared__ float sums[COLUMN_BLOCK];
+  Column c(chunks, width, chunks);
+  float sum = 0.0f;
+  if (c.at < cols)
+    for (int k = c.first; k < c.end; k += c.step) sum += parts[(size_t)k * cols + c.at];
+  sum = column_sum(sum, width, sums);
+  if (threadIdx.x < width && c.at < cols) counts[c.at] += sum;
 }
 
 // Adds to counts [k, k]: row = actual class, column = predicted class. blockIdx.x is the actual class, blockIdx.y a run of

@@ -4,9 +4,15 @@ use super::stream::Grid;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
+/// The largest extent: a kernel that counts on from there by its step still has an `int`.
+const LARGEST: usize = 1 << 30;
+
 /// An extent as kernels take it.
 pub(super) fn int(op: &'static str, n: usize) -> Result<i32> {
-    i32::try_from(n).map_err(|_| Error::op(op, format!("{n} is more than a kernel can count")))
+    match n <= LARGEST {
+        true => Ok(n as i32),
+        false => Err(Error::op(op, format!("{n} is more than a kernel can count"))),
+    }
 }
 
 /// The rows and columns of a shape as kernels take them.

@@ -1,7 +1,7 @@
 //! Scores, counts, and sums that keep their digits.
 
 use super::abi::Ptr;
-use super::layout;
+use super::layout::{self, Columns};
 use super::loss::Targets;
 use super::stream::Grid;
 use super::{Cuda, check};
@@ -65,17 +65,24 @@ pub(super) fn count_classes(
     if n == 0 {
         return Ok(());
     }
-    let (kernels, stream, all) = (cuda.kernels.score()?, &cuda.stream, layout::whole_columns(n, cols));
-    let (limit, width) = (threshold.map_or(0.0, rounded_down), all.width);
-    if threshold.is_some() {
-        let predicted = Ptr::NULL;
-        return kernels
-            .count_classes(stream, all.grid, limit, p, predicted, values, labels, counts, n, cols, width);
+    let (kernels, stream) = (cuda.kernels.score()?, &cuda.stream);
+    let Columns { grid, width, chunk, chunks } = layout::columns(n, cols);
+    let (limit, size) = (threshold.map_or(0.0, rounded_down), n as usize);
+    let scratch = cuda.scratch(size + 3 * chunks as usize * cols as usize)?;
+    let (mut predicted, parts) = (Ptr::NULL, scratch.ptr().plus(size));
+    if threshold.is_none() {
+        let (grid, lanes) = layout::lanes(n, cols);
+        predicted = scratch.ptr();
+        kernels.largest(stream, grid, p, predicted, n, cols, lanes)?;
     }
-    let scratch = cuda.scratch(n as usize)?;
-    let (predicted, (grid, lanes)) = (scratch.ptr(), layout::lanes(n, cols));
-    kernels.largest(stream, grid, p, predicted, n, cols, lanes)?;
-    kernels.count_classes(stream, all.grid, limit, p, predicted, values, labels, counts, n, cols, width)
+    kernels.count_classes(
+        stream, grid, limit, p, predicted, values, labels, parts, counts, n, cols, width, chunk,
+    )?;
+    if chunks == 1 {
+        return Ok(());
+    }
+    let all = layout::whole_columns(chunks, 3 * cols);
+    kernels.count_together(stream, all.grid, parts, counts, chunks, 3 * cols, all.width)
 }
 
 pub(super) fn count_pairs(cuda: &Cuda, prediction: View, target: Target, counts: ViewMut) -> Result<()> {
