@@ -89,3 +89,37 @@ fn over_columns(cols: i32, chunk: usize, chunks: usize) -> Columns {
     let grid = Grid::new([(cols as u32).div_ceil(width), chunks as u32, 1], [Grid::BLOCK, 1, 1]);
     Columns { grid, width: width as i32, chunk: chunk as i32, chunks: chunks as i32 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXTENTS: [i32; 12] = [1, 2, 3, 10, 31, 32, 33, 512, 513, 4097, 100_003, 1 << 30];
+
+    /// Fails if a row or a column were left out or taken twice, or if a grid were larger than a device takes.
+    #[test]
+    fn everything_is_covered_once() {
+        for r in EXTENTS {
+            for c in EXTENTS {
+                let (rows_there, cols_there) = (r as usize, c as usize);
+                let fits = |g: Grid| g.blocks[0] <= i32::MAX as u32 && g.blocks[1] <= 65_535;
+                for Columns { grid, width, chunk, chunks } in [columns(r, c), whole_columns(r, c)] {
+                    assert!(fits(grid) && width.count_ones() == 1 && width <= 32);
+                    let groups = grid.blocks[0] as usize;
+                    assert!(
+                        (groups - 1) * (width as usize) < cols_there && groups * width as usize >= cols_there
+                    );
+                    assert_eq!(grid.blocks[1], chunks as u32);
+                    let (chunk, chunks) = (chunk as usize, chunks as usize);
+                    assert!((chunks - 1) * chunk < rows_there && chunks * chunk >= rows_there, "{r} {c}");
+                }
+                let (grid, width) = lanes(r, c);
+                let per_block = 128 / width as usize;
+                assert!(fits(grid) && width.count_ones() == 1 && width <= 32);
+                assert_eq!(grid.blocks[0] as usize, rows_there.div_ceil(per_block));
+                assert!(matches!(rows(r, c), Rows::Short(g, w) if g == grid && w == width) == (c <= 512));
+            }
+        }
+        assert!(int("test", 1 << 30).is_ok() && int("test", (1 << 30) + 1).is_err());
+    }
+}

@@ -1,7 +1,7 @@
 //! Scores, counts, and sums that keep their digits.
 
 use super::abi::Ptr;
-use super::layout::{self, Columns};
+use super::layout::{self, Columns, int};
 use super::loss::Targets;
 use super::stream::Grid;
 use super::{Cuda, check};
@@ -66,7 +66,8 @@ pub(super) fn count_classes(
         return Ok(());
     }
     let (kernels, stream) = (cuda.kernels.score()?, &cuda.stream);
-    let Columns { grid, width, chunk, chunks } = layout::columns(n, cols);
+    let (Columns { grid, width, chunk, chunks }, all) =
+        (layout::columns(n, cols), int(op, 3 * cols as usize)?);
     let (limit, size) = (threshold.map_or(0.0, rounded_down), n as usize);
     let scratch = cuda.scratch(size + 3 * chunks as usize * cols as usize)?;
     let (mut predicted, parts) = (Ptr::NULL, scratch.ptr().plus(size));
@@ -81,8 +82,8 @@ pub(super) fn count_classes(
     if chunks == 1 {
         return Ok(());
     }
-    let all = layout::whole_columns(chunks, 3 * cols);
-    kernels.count_together(stream, all.grid, parts, counts, chunks, 3 * cols, all.width)
+    let over = layout::whole_columns(chunks, all);
+    kernels.count_together(stream, over.grid, parts, counts, chunks, all, over.width)
 }
 
 pub(super) fn count_pairs(cuda: &Cuda, prediction: View, target: Target, counts: ViewMut) -> Result<()> {
