@@ -64,22 +64,22 @@ extern "C" __global__ void __launch_bounds__(256, 2) gemm_warp_tiled_tt(
 // every multiprocessor one. Half the multiply-adds for each float read.
 typedef Tile<64, 64, 4, 8, 8, 4> Medium;
 
-extern "C" __global__ void __launch_bounds__(128) gemm_medium_nn(
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_medium_nn(
     const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
   product<Medium, false, false>(a, b, bias, c, g);
 }
 
-extern "C" __global__ void __launch_bounds__(128) gemm_medium_tn(
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_medium_tn(
     const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
   product<Medium, true, false>(a, b, bias, c, g);
 }
 
-extern "C" __global__ void __launch_bounds__(128) gemm_medium_nt(
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_medium_nt(
     const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
   product<Medium, false, true>(a, b, bias, c, g);
 }
 
-extern "C" __global__ void __launch_bounds__(128) gemm_medium_tt(
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_medium_tt(
     const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
   product<Medium, true, true>(a, b, bias, c, g);
 }

@@ -81,7 +81,7 @@ __device__ __forceinline__ void fill_tile(float (*tile)[WIDTH + 1], const float*
 // 32 × 32 of A and of B once, and each float serves 32 threads. Rows are padded by a float: a column of the tile lies on
 // 32 different banks. Two barriers: one before the tiles are read, one before they are overwritten.
 // Left on the table: two reads of shared memory for each multiply-add.
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     gemm_shared(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c,
                 GemmArgs g, GemmStrides s) {
   const int TILE = 32;
