@@ -140,21 +140,21 @@ struct Patches : Share<EXTENT, THREADS, true, VEC> {
 template <int EXTENT, int THREADS, int VEC>
 struct Positions : Share<EXTENT, THREADS, false, VEC> {
   typedef Share<EXTENT, THREADS, false, VEC> Base;
-  const float* x;
+  const float* x;                            // of the tap's channel
   const WindowArgs& w;
-  int z, y, v, c;                            // where the thread's tap is, of a window at position 0
+  int z, y, v;                               // where the thread's tap is, of a window at position 0
   int next;                                  // the thread's next position
   int at[Base::COUNT], line[Base::COUNT];    // of each read: its place along the width, its line of x or −1
   float held[Base::COUNT][VEC];
 
-  __device__ __forceinline__ Positions(const float* x, const WindowArgs& w, int first, int taps, int from)
-      : x(x), w(w), next(from + this->k) {
+  __device__ __forceinline__ Positions(const float* images, const WindowArgs& w, int first, int taps, int from)
+      : w(w), next(from + this->k) {
     int tap = min(first + this->row, taps - VEC), k = divide(tap, w.by_channels);
     Position t = position(k, w.kernel, w.by_kernel);
     z = t.at[0] * w.dilation[0] - w.before[0];
     y = t.at[1] * w.dilation[1] - w.before[1];
     v = t.at[2] * w.dilation[2] - w.before[2];
-    c = tap - k * w.channels;
+    x = images + (tap - k * w.channels);
 #pragma unroll
     for (int i = 0; i < Base::COUNT; ++i) locate(i);
   }
@@ -177,20 +177,20 @@ struct Positions : Share<EXTENT, THREADS, false, VEC> {
     }
   }
 
-  __device__ __forceinline__ void load_some(int steps) {
+  __device__ __forceinline__ void load_if(bool all, int steps) {
 #pragma unroll
     for (int i = 0; i < Base::COUNT; ++i) {
 #pragma unroll
       for (int e = 0; e < VEC; ++e) held[i][e] = 0.0f;
       int place = at[i] * w.stride[2] + v;
-      if (this->k_of(i) < steps && line[i] >= 0 && (unsigned int)place < (unsigned int)w.input[2])
-        read<VEC>(x + ((line[i] + place) * w.channels + c), held[i]);
+      if ((all || this->k_of(i) < steps) && line[i] >= 0 && (unsigned int)place < (unsigned int)w.input[2])
+        read<VEC>(x + ((line[i] + place) * w.channels), held[i]);
     }
     advance(steps);
   }
 
-  __device__ __forceinline__ void load_first(int steps) { load_some(steps); }
-  __device__ __forceinline__ void load() { load_some(STEP); }
+  __device__ __forceinline__ void load_first(int steps) { load_if(false, steps); }
+  __device__ __forceinline__ void load() { load_if(true, STEP); }
 
   template <int ROW>
   __device__ __forceinline__ void store_all(float* at) const {

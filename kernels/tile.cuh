@@ -214,15 +214,15 @@ __device__ __forceinline__ void accumulate(A& a, B& b, int steps, float* shared,
 #pragma unroll
     for (int j = 0; j < T::WIDE; ++j) sum[i][j] = 0.0f;
   }
-  const float *read_a = shared + place.row, *read_b = shared + STEP * T::A_ROW + place.column;
-  float* write_a = shared + a.k * T::A_ROW + a.row;
-  float* write_b = shared + STEP * T::A_ROW + b.k * T::B_ROW + b.row;
+  // Where the thread reads and writes. Numbers, not pointers: those are 64 bits wide, and registers are short.
+  int read_a = place.row, read_b = STEP * T::A_ROW + place.column;
+  int write_a = a.k * T::A_ROW + a.row, write_b = STEP * T::A_ROW + b.k * T::B_ROW + b.row;
 
   int left = (steps - 1) / STEP;  // whole panels behind the first
   a.load_first(steps - left * STEP);
   b.load_first(steps - left * STEP);
-  a.template store_all<T::A_ROW>(write_a);
-  b.template store_all<T::B_ROW>(write_b);
+  a.template store_all<T::A_ROW>(shared + write_a);
+  b.template store_all<T::B_ROW>(shared + write_b);
   __syncthreads();
   int other = T::BUFFER;  // from the buffer that is read to the one that is written
   for (;; --left) {
@@ -230,13 +230,13 @@ __device__ __forceinline__ void accumulate(A& a, B& b, int steps, float* shared,
       a.load();
       b.load();
     }
-    multiply_panels<T>(read_a, read_b, sum);
+    multiply_panels<T>(shared + read_a, shared + read_b, sum);
     if (left == 0) break;
-    a.template store_all<T::A_ROW>(write_a + other);
-    b.template store_all<T::B_ROW>(write_b + other);
+    write_a += other, write_b += other;
+    a.template store_all<T::A_ROW>(shared + write_a);
+    b.template store_all<T::B_ROW>(shared + write_b);
     __syncthreads();
     read_a += other, read_b += other;
-    write_a += other, write_b += other;
     other = -other;
   }
 }
