@@ -1,6 +1,6 @@
 // What every kernel file shares: launch conventions, activations, reductions within a block, counter-based noise.
 //
-// build.rs puts this text in place of `#include "common.cuh"`. NVRTC has no standard headers, so constants that
+// build.rs puts this text in place of `#include "common.cuh"`, and other headers likewise. NVRTC has no standard headers, so constants that
 // <math.h> would give are spelled out.
 //
 // Conventions

@@ -189,6 +189,17 @@ pub trait Backend: Send + Sync + 'static {
     /// New indices, all 0.
     fn indices(&self, shape: Shape) -> Result<Indices>;
 
+    /// A training step begins: a device may note the ops from here to [`end_step`](Backend::end_step) and run them
+    /// later, all at once. Whoever reads a tensor in between still gets what the ops before it wrote.
+    fn begin_step(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The training step ends: everything noted since [`begin_step`](Backend::begin_step) runs now.
+    fn end_step(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Gathers a batch: row r of `y` [R, ...] is row `order[r]` of `rows`, converted. `order` has R entries.
     fn load_rows(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()>;
 

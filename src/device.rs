@@ -46,25 +46,63 @@ impl Device {
         Device::from_backend(Reference)
     }
 
-    /// By name: `auto`, `cpu` or `reference`. `threads` goes to the processor's threads.
+    /// NVIDIA GPU number `ordinal`, with our own kernels: `f32`.
+    ///
+    /// # Errors
+    /// No driver, no NVRTC, no such device, or one that is too old; the error says which, and what to do.
+    #[cfg(feature = "cuda")]
+    pub fn cuda(ordinal: usize) -> Result<Device> {
+        Ok(Device::from_backend(crate::cuda::Cuda::new(ordinal)?))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn cuda(ordinal: usize) -> Result<Device> {
+        Err(Error::Device {
+            problem: format!("device `cuda:{ordinal}` is not there: this build has no CUDA backend"),
+            hint: "build with the feature `cuda`, or use --device cpu".into(),
+        })
+    }
+
+    /// The best device there is: the first GPU, or else the processor. In the second case also why there is no GPU.
+    ///
+    /// # Errors
+    /// As [`Device::cpu`].
+    pub fn auto(threads: Option<usize>) -> Result<(Device, Option<Error>)> {
+        match Device::cuda(0) {
+            Ok(gpu) => Ok((gpu, None)),
+            Err(why) => Ok((Device::cpu_with(threads, None)?, Some(why))),
+        }
+    }
+
+    /// By name: `auto`, `cpu`, `reference`, or `cuda:0` and so on. `threads` goes to the processor's threads.
     ///
     /// # Errors
     /// An unknown name, or a device that is not there.
     pub fn from_name(name: &str, threads: Option<usize>) -> Result<Device> {
         match name {
-            "auto" | "cpu" => Device::cpu_with(threads, None),
+            "auto" => Ok(Device::auto(threads)?.0),
+            "cpu" => Device::cpu_with(threads, None),
             "reference" => Ok(Device::reference()),
-            _ if name.starts_with("cuda") => Err(Error::Device {
-                problem: format!("device `{name}` is not there: this build has no CUDA backend"),
-                hint: "use --device auto or --device cpu".into(),
-            }),
-            _ => Err(Error::unknown("device", name, &["auto", "cpu", "reference", "cuda:0"])),
+            _ => match name.strip_prefix("cuda:").map(str::parse) {
+                Some(Ok(ordinal)) => Device::cuda(ordinal).map_err(|e| match e {
+                    Error::Device { problem, hint } => {
+                        Error::Device { problem: format!("{name} cannot be used: {problem}"), hint }
+                    }
+                    e => e,
+                }),
+                _ => Err(Error::unknown("device", name, &["auto", "cpu", "reference", "cuda:0"])),
+            },
         }
     }
 
     /// From anyone's backend: how a test wraps one to watch it, and how a new one joins.
     pub fn from_backend(backend: impl Backend) -> Device {
         Device(Arc::new(backend))
+    }
+
+    /// From a backend that others hold as well, to use what it has beyond the op table.
+    pub fn from_shared(backend: Arc<impl Backend>) -> Device {
+        Device(backend)
     }
 
     /// A tensor with the given numbers, rounded to the device's precision.

@@ -7,7 +7,7 @@
 //! 1. [`layers::Dense`]: the shortest layer that shows the whole idea. Equations, forward, backward.
 //! 2. [`backend`]: the op table, everything that a device can do. `reference/` is the same in textbook loops.
 //! 3. [`Sequential`]: how layers become a model that learns.
-//! 4. `cpu/`: the same ops again, fast.
+//! 4. `cpu/`: the same ops again, fast. `cuda/` and `kernels/*.cu`: once more, on a GPU.
 //!
 //! # Dimensions
 //!
@@ -28,6 +28,8 @@ pub mod activations;
 pub mod backend;
 pub mod callbacks;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod data;
 pub mod device;
 pub mod error;

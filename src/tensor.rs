@@ -1,7 +1,8 @@
 //! Tensors, and the borrowed views that ops work on.
 //!
 //! A [`Tensor`] owns reals, [`Indices`] own positions and class labels. Both are contiguous and row-major, and live
-//! where their device keeps them: `f32` in 64-byte lines on the CPU, `f64` on the reference device.
+//! where their device keeps them: `f32` in 64-byte lines on the CPU, `f64` on the reference device, and in [`Memory`]
+//! that the program cannot address on a GPU.
 //! A [`View`] or [`ViewMut`] borrows a run of rows. There are no strides: whatever needs another order says so with
 //! an op that moves the numbers.
 //!
@@ -10,6 +11,7 @@
 
 use crate::error::{Error, Result};
 use crate::shape::Shape;
+use std::any::Any;
 use std::ops::Range;
 
 /// One cache line of floats: what the CPU's buffers are made of, so that every tensor starts at a line's boundary.
@@ -17,10 +19,53 @@ use std::ops::Range;
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Line([f32; 16]);
 
+/// A run of 32-bit words in a device's own memory, which the program cannot address: `f32`, or `u32` of indices.
+///
+/// Copies run in the order of the device's work: a read waits for what was asked of the device before.
+pub trait Memory: Any + Send + Sync {
+    /// Which kind of device has it, for messages: `cuda`.
+    fn device(&self) -> &'static str;
+
+    /// Copies the words from word `at` on to the host.
+    ///
+    /// # Errors
+    /// They are not all there; the device failed, now or in the work before.
+    fn read(&self, at: usize, out: &mut [u32]) -> Result<()>;
+
+    /// Copies words of the host to word `at` and on.
+    ///
+    /// # Errors
+    /// There is no room for them; the device failed.
+    fn write(&self, at: usize, words: &[u32]) -> Result<()>;
+}
+
+/// A place in [`Memory`]: what a view holds of it. Views of one tensor that are borrowed to be written never overlap.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    memory: &'a dyn Memory,
+    /// The first word.
+    at: usize,
+}
+
+impl Place<'_> {
+    fn plus(self, words: usize) -> Self {
+        Place { at: self.at + words, ..self }
+    }
+
+    fn read(self, out: &mut [f32]) -> Result<()> {
+        self.memory.read(self.at, bytemuck::cast_slice_mut(out))
+    }
+
+    fn write(self, values: &[f32]) -> Result<()> {
+        self.memory.write(self.at, bytemuck::cast_slice(values))
+    }
+}
+
 /// Where the numbers are.
 enum Storage {
     F32(Vec<Line>),
     F64(Vec<f64>),
+    Device(Box<dyn Memory>),
 }
 
 /// Reals of a [`Shape`], on a device. Made by [`Device::zeros`](crate::Backend::zeros) and its kin.
@@ -40,6 +85,7 @@ pub struct View<'a> {
 enum Data<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
+    Device(Place<'a>),
 }
 
 /// A tensor, or some rows of one, borrowed to be written. [`reborrow`](ViewMut::reborrow) it to use it twice.
@@ -51,6 +97,7 @@ pub struct ViewMut<'a> {
 enum DataMut<'a> {
     F32(&'a mut [f32]),
     F64(&'a mut [f64]),
+    Device(Place<'a>),
 }
 
 const F32_DEVICE: &str = "cpu";
@@ -68,6 +115,11 @@ impl Tensor {
         Tensor { shape, storage: Storage::F64(vec![0.0; shape.len()]) }
     }
 
+    /// Numbers in `memory`, which holds at least `shape.len()` of them. For backends; others ask a device.
+    pub fn on_device(shape: Shape, memory: impl Memory) -> Tensor {
+        Tensor { shape, storage: Storage::Device(Box::new(memory)) }
+    }
+
     /// The extents.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -78,6 +130,7 @@ impl Tensor {
         let data = match &self.storage {
             Storage::F32(lines) => Data::F32(&bytemuck::cast_slice(lines)[..self.shape.len()]),
             Storage::F64(v) => Data::F64(v),
+            Storage::Device(memory) => Data::Device(Place { memory: &**memory, at: 0 }),
         };
         View { shape: self.shape, data }
     }
@@ -87,6 +140,7 @@ impl Tensor {
         let data = match &mut self.storage {
             Storage::F32(lines) => DataMut::F32(&mut bytemuck::cast_slice_mut(lines)[..self.shape.len()]),
             Storage::F64(v) => DataMut::F64(v),
+            Storage::Device(memory) => DataMut::Device(Place { memory: &**memory, at: 0 }),
         };
         ViewMut { shape: self.shape, data }
     }
@@ -113,6 +167,9 @@ impl Tensor {
     }
 
     /// The numbers, rounded to `f32`.
+    ///
+    /// # Panics
+    /// As [`View::to_vec`].
     pub fn to_vec(&self) -> Vec<f32> {
         self.view().to_vec()
     }
@@ -120,7 +177,10 @@ impl Tensor {
 
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "Tensor{} {:?}", self.shape, self.to_vec())
+        match self.view().values() {
+            Ok(values) => write!(f, "Tensor{} {values:?}", self.shape),
+            Err(e) => write!(f, "Tensor{} ({e})", self.shape),
+        }
     }
 }
 
@@ -172,6 +232,7 @@ impl<'a> View<'a> {
         let data = match self.data {
             Data::F32(v) => Data::F32(&v[at]),
             Data::F64(v) => Data::F64(&v[at]),
+            Data::Device(place) => Data::Device(place.plus(at.start)),
         };
         Ok(View { shape, data })
     }
@@ -180,6 +241,8 @@ impl<'a> View<'a> {
         let data = match self.data {
             Data::F32(v) => Data::F32(v.get(..shape.len())?),
             Data::F64(v) => Data::F64(v.get(..shape.len())?),
+            Data::Device(place) if shape.len() <= self.len() => Data::Device(place),
+            Data::Device(_) => return None,
         };
         Some(View { shape, data })
     }
@@ -192,6 +255,7 @@ impl<'a> View<'a> {
         match self.data {
             Data::F32(v) => Ok(v),
             Data::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device: F32_DEVICE }),
+            Data::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F32_DEVICE }),
         }
     }
 
@@ -203,35 +267,77 @@ impl<'a> View<'a> {
         match self.data {
             Data::F64(v) => Ok(v),
             Data::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device: F64_DEVICE }),
+            Data::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F64_DEVICE }),
         }
     }
 
-    /// A copy on the host, rounded to `f32`.
+    /// The memory of a device, and the word in it at which the view starts; the processor's own devices have none.
+    ///
+    /// # Errors
+    /// The tensor lives in the program's memory.
+    pub fn memory(self, device: &'static str) -> Result<(&'a dyn Memory, usize)> {
+        match self.data {
+            Data::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device }),
+            Data::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device }),
+            Data::Device(place) => Ok((place.memory, place.at)),
+        }
+    }
+
+    /// A copy on the host, in `f64`. Waits for the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn values(self) -> Result<Vec<f64>> {
+        let mut values = vec![0.0; self.len()];
+        self.read(&mut values)?;
+        Ok(values)
+    }
+
+    /// A copy on the host, rounded to `f32`. Waits for the device.
+    ///
+    /// # Panics
+    /// If a GPU fails; [`values`](View::values) gives an error instead.
     pub fn to_vec(self) -> Vec<f32> {
         match self.data {
             Data::F32(v) => v.to_vec(),
-            Data::F64(v) => v.iter().map(|&x| x as f32).collect(),
+            _ => self.to_vec_f64().into_iter().map(|x| x as f32).collect(),
         }
     }
 
-    /// A copy on the host, in `f64`.
+    /// A copy on the host, in `f64`. Waits for the device.
+    ///
+    /// # Panics
+    /// If a GPU fails; [`values`](View::values) gives an error instead.
     pub fn to_vec_f64(self) -> Vec<f64> {
-        match self.data {
-            Data::F32(v) => v.iter().map(|&x| x.into()).collect(),
-            Data::F64(v) => v.to_vec(),
-        }
+        self.values().unwrap_or_else(|e| panic!("reading {}: {e}", self.shape))
     }
 
-    /// Copies the numbers into `out` without allocating.
+    /// Copies the numbers into `out`; allocates nothing where they are few. Waits for the device.
+    ///
+    /// # Errors
+    /// The device failed.
     ///
     /// # Panics
     /// If `out` has another length.
-    pub fn read(self, out: &mut [f64]) {
+    pub fn read(self, out: &mut [f64]) -> Result<()> {
         assert_eq!(out.len(), self.len(), "reading {} into a slice of another length", self.shape);
         match self.data {
             Data::F32(v) => out.iter_mut().zip(v).for_each(|(o, &x)| *o = x.into()),
             Data::F64(v) => out.copy_from_slice(v),
+            Data::Device(place) => {
+                let (mut few, mut many) = ([0.0; 256], Vec::new());
+                let words = match few.get_mut(..out.len()) {
+                    Some(words) => words,
+                    None => {
+                        many.resize(out.len(), 0.0);
+                        &mut many[..]
+                    }
+                };
+                place.read(words)?;
+                out.iter_mut().zip(words).for_each(|(o, x)| *o = f64::from(*x));
+            }
         }
+        Ok(())
     }
 }
 
@@ -252,6 +358,7 @@ impl<'a> ViewMut<'a> {
         let data = match &mut self.data {
             DataMut::F32(v) => DataMut::F32(v),
             DataMut::F64(v) => DataMut::F64(v),
+            DataMut::Device(place) => DataMut::Device(*place),
         };
         ViewMut { shape: self.shape, data }
     }
@@ -261,6 +368,7 @@ impl<'a> ViewMut<'a> {
         let data = match &self.data {
             DataMut::F32(v) => Data::F32(v),
             DataMut::F64(v) => Data::F64(v),
+            DataMut::Device(place) => Data::Device(*place),
         };
         View { shape: self.shape, data }
     }
@@ -270,6 +378,7 @@ impl<'a> ViewMut<'a> {
         let data = match self.data {
             DataMut::F32(v) => Data::F32(v),
             DataMut::F64(v) => Data::F64(v),
+            DataMut::Device(place) => Data::Device(place),
         };
         View { shape: self.shape, data }
     }
@@ -295,6 +404,7 @@ impl<'a> ViewMut<'a> {
         let data = match self.data {
             DataMut::F32(v) => DataMut::F32(&mut v[at]),
             DataMut::F64(v) => DataMut::F64(&mut v[at]),
+            DataMut::Device(place) => DataMut::Device(place.plus(at.start)),
         };
         Ok(ViewMut { shape, data })
     }
@@ -318,6 +428,7 @@ impl<'a> ViewMut<'a> {
                 let (a, b) = v.split_at_mut(at);
                 (DataMut::F64(a), DataMut::F64(b))
             }
+            DataMut::Device(place) => (DataMut::Device(place), DataMut::Device(place.plus(at))),
         };
         Ok((ViewMut { shape, data: head }, ViewMut { shape: Shape::from([len - at]), data: tail }))
     }
@@ -330,6 +441,7 @@ impl<'a> ViewMut<'a> {
         match self.data {
             DataMut::F32(v) => Ok(v),
             DataMut::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device: F32_DEVICE }),
+            DataMut::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F32_DEVICE }),
         }
     }
 
@@ -341,6 +453,7 @@ impl<'a> ViewMut<'a> {
         match self.data {
             DataMut::F64(v) => Ok(v),
             DataMut::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device: F64_DEVICE }),
+            DataMut::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F64_DEVICE }),
         }
     }
 
@@ -355,6 +468,7 @@ impl<'a> ViewMut<'a> {
         match self.data {
             DataMut::F32(v) => v.iter_mut().zip(values).for_each(|(o, &x)| *o = x as f32),
             DataMut::F64(v) => v.copy_from_slice(values),
+            DataMut::Device(place) => place.write(&values.iter().map(|&x| x as f32).collect::<Vec<_>>())?,
         }
         Ok(())
     }
@@ -370,6 +484,7 @@ impl<'a> ViewMut<'a> {
         match self.data {
             DataMut::F32(v) => v.copy_from_slice(values),
             DataMut::F64(v) => v.iter_mut().zip(values).for_each(|(o, &x)| *o = x.into()),
+            DataMut::Device(place) => place.write(values)?,
         }
         Ok(())
     }
@@ -386,20 +501,45 @@ fn rows_of(shape: Shape, range: Range<usize>) -> Result<(Shape, Range<usize>)> {
 /// Whole numbers on a device: class labels, positions, token ids.
 pub struct Indices {
     shape: Shape,
-    data: Vec<u32>,
+    store: IndexStore,
+    /// No index is larger: so a device whose memory the host cannot see need not be asked whether they are in range.
+    largest: u32,
+    /// How many of the first indices were ever written.
+    written: usize,
+}
+
+enum IndexStore {
+    Host(Vec<u32>),
+    Device(Box<dyn Memory>),
 }
 
 /// Borrowed [`Indices`], or some rows of them.
 #[derive(Clone, Copy)]
 pub struct IndexView<'a> {
     shape: Shape,
-    data: &'a [u32],
+    data: IndexData<'a>,
+    largest: u32,
+}
+
+#[derive(Clone, Copy)]
+enum IndexData<'a> {
+    Host(&'a [u32]),
+    Device(&'a dyn Memory),
 }
 
 impl Indices {
+    fn new(shape: Shape, store: IndexStore) -> Indices {
+        Indices { shape, store, largest: 0, written: 0 }
+    }
+
     /// Zeros in the host's memory, where the CPU and the reference device keep their indices.
     pub fn zeros_host(shape: Shape) -> Indices {
-        Indices { shape, data: vec![0; shape.len()] }
+        Indices::new(shape, IndexStore::Host(vec![0; shape.len()]))
+    }
+
+    /// Indices in `memory`, which holds `shape.len()` of them, all 0. For backends; others ask a device.
+    pub fn on_device(shape: Shape, memory: impl Memory) -> Indices {
+        Indices::new(shape, IndexStore::Device(Box::new(memory)))
     }
 
     /// The extents.
@@ -412,32 +552,42 @@ impl Indices {
     /// # Errors
     /// There are not that many.
     pub fn prefix(&self, shape: Shape) -> Result<IndexView<'_>> {
-        let data = self.data.get(..shape.len()).ok_or_else(|| too_short(self.data.len(), shape))?;
-        Ok(IndexView { shape, data })
+        if shape.len() > self.shape.len() {
+            return Err(too_short(self.shape.len(), shape));
+        }
+        let data = match &self.store {
+            IndexStore::Host(v) => IndexData::Host(&v[..shape.len()]),
+            IndexStore::Device(memory) => IndexData::Device(&**memory),
+        };
+        Ok(IndexView { shape, data, largest: self.largest })
     }
 
     /// All of them.
     pub fn view(&self) -> IndexView<'_> {
-        IndexView { shape: self.shape, data: &self.data }
+        let data = match &self.store {
+            IndexStore::Host(v) => IndexData::Host(v),
+            IndexStore::Device(memory) => IndexData::Device(&**memory),
+        };
+        IndexView { shape: self.shape, data, largest: self.largest }
     }
 
     /// Writes numbers of the host over the first `values.len()` indices.
     ///
     /// # Errors
-    /// There are not that many.
+    /// There are not that many; the device failed.
     pub fn write(&mut self, values: &[u32]) -> Result<()> {
-        let have = self.data.len();
-        let into = self.data.get_mut(..values.len());
-        into.ok_or_else(|| too_short(have, Shape::from([values.len()])))?.copy_from_slice(values);
+        if values.len() > self.shape.len() {
+            return Err(too_short(self.shape.len(), Shape::from([values.len()])));
+        }
+        match &mut self.store {
+            IndexStore::Host(v) => v[..values.len()].copy_from_slice(values),
+            IndexStore::Device(memory) => memory.write(0, values)?,
+        }
+        // Older indices may stand behind the new ones.
+        let older = if values.len() < self.written { self.largest } else { 0 };
+        self.largest = values.iter().fold(older, |a, &b| a.max(b));
+        self.written = self.written.max(values.len());
         Ok(())
-    }
-
-    /// The numbers, to write, for a backend that keeps them on the host.
-    ///
-    /// # Errors
-    /// They live on another device.
-    pub fn host_mut(&mut self) -> Result<&mut [u32]> {
-        Ok(&mut self.data)
     }
 }
 
@@ -447,17 +597,46 @@ impl<'a> IndexView<'a> {
         self.shape
     }
 
+    /// No index is larger than this, which the last writes knew. One of the view's own need not be as large.
+    pub fn largest(&self) -> u32 {
+        self.largest
+    }
+
     /// The numbers, for a backend that keeps them on the host.
     ///
     /// # Errors
     /// They live on another device.
     pub fn host(self) -> Result<&'a [u32]> {
-        Ok(self.data)
+        match self.data {
+            IndexData::Host(v) => Ok(v),
+            IndexData::Device(m) => Err(Error::WrongDevice { tensor: m.device(), device: F32_DEVICE }),
+        }
     }
 
-    /// A copy on the host.
-    pub fn to_vec(self) -> Vec<u32> {
-        self.data.to_vec()
+    /// The memory of a device, which they start.
+    ///
+    /// # Errors
+    /// They live in the program's memory.
+    pub fn memory(self, device: &'static str) -> Result<&'a dyn Memory> {
+        match self.data {
+            IndexData::Host(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device }),
+            IndexData::Device(memory) => Ok(memory),
+        }
+    }
+
+    /// A copy on the host. Waits for the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn values(self) -> Result<Vec<u32>> {
+        match self.data {
+            IndexData::Host(v) => Ok(v.to_vec()),
+            IndexData::Device(memory) => {
+                let mut out = vec![0; self.shape.len()];
+                memory.read(0, &mut out)?;
+                Ok(out)
+            }
+        }
     }
 }
 

@@ -3,6 +3,11 @@
 //! A counting allocator watches the whole process, all threads included. Fails if an op, a layer, a loss, an
 //! optimizer or the batch loader touches the heap in a step.
 
+#[cfg(feature = "cuda")]
+#[path = "support/gpu.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod gpu;
+
 use handgrad::callbacks::{Callback, Running};
 use handgrad::data::{Dataset, Features, Targets};
 use handgrad::layers::*;
@@ -73,7 +78,11 @@ fn check(name: &str, mut model: Sequential, compile: Compile, data: &Dataset) {
 #[test]
 fn a_training_step_allocates_nothing() {
     let digits = |out| Dense::new(out).activation(Activation::Softmax);
-    for device in [Device::cpu_with(Some(1), None).unwrap(), Device::cpu_with(Some(2), None).unwrap()] {
+    let mut devices =
+        vec![Device::cpu_with(Some(1), None).unwrap(), Device::cpu_with(Some(2), None).unwrap()];
+    #[cfg(feature = "cuda")]
+    devices.extend(gpu::device());
+    for device in devices {
         let model = || Sequential::new().device(&device);
         let [labels, one_hot] = data(Shape::from([28, 28]), 150);
 

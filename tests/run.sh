@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# All tests: unit tests, gradient checks, parity, goldens, planted faults, the command, training runs, doc examples.
+# All tests: unit tests, gradient checks, parity, goldens, planted faults, the command, training runs, doc examples, and
+# the CUDA backend on a GPU in software.
 #
-# The processor's code is tested on every instruction set that the machine has; HANDGRAD_ISA=avx2 (or avx512,
-# portable) makes it the default of everything else as well. HANDGRAD_REQUIRE_ALL=1 turns skips into failures.
-# HANDGRAD_FASHION_MNIST=DIR adds the runs that need Fashion-MNIST.
+# A test that cannot run fails; HANDGRAD_REQUIRE_ALL=0 lets it skip aloud. The processor's code is tested on every
+# instruction set that the machine has; HANDGRAD_ISA=avx2 (or avx512, portable) makes it the default of everything else
+# as well. HANDGRAD_FASHION_MNIST=DIR adds the runs that need Fashion-MNIST. CUDA kernels are compiled by NVRTC, which is
+# fetched into target/, and run by tests/softgpu; HANDGRAD_TEST_GPU=1 runs them on this machine's GPU instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export HANDGRAD_REQUIRE_ALL=${HANDGRAD_REQUIRE_ALL:-1}
+if [ -z "${HANDGRAD_NVRTC:-}" ] && [ "$(uname -s)" = Linux ]; then
+  if ! HANDGRAD_NVRTC=$(bash tests/fetch_nvrtc.sh); then
+    echo "NVRTC could not be fetched: the CUDA tests need it." >&2
+    echo "  hint: give its path in HANDGRAD_NVRTC, or skip those tests with HANDGRAD_REQUIRE_ALL=0" >&2
+    [ "$HANDGRAD_REQUIRE_ALL" != 1 ] || exit 1
+  fi
+  export HANDGRAD_NVRTC
+fi
+export HANDGRAD_CACHE=${HANDGRAD_CACHE:-$PWD/target/handgrad-cache}
 cargo test --workspace "$@"

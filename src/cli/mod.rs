@@ -3,6 +3,8 @@
 //! Exit codes: 0 for success, 1 for an error, 2 for a question that makes no sense: an unknown preset, optimizer, device,
 //! layer or option, or a value out of its range.
 
+#[cfg(feature = "cuda")]
+mod bench;
 mod devices;
 mod gradcheck;
 mod report;
@@ -42,6 +44,9 @@ enum Command {
     Train(Box<train::Arguments>),
     /// Hold every backward pass against difference quotients
     Gradcheck(gradcheck::Arguments),
+    /// Measure the CUDA kernels
+    #[cfg(feature = "cuda")]
+    Bench(bench::Arguments),
     /// List what can be trained
     Presets,
     /// List who can compute
@@ -53,6 +58,8 @@ pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
+        #[cfg(feature = "cuda")]
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),
     };

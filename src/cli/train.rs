@@ -69,7 +69,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(rate) = arguments.learning_rate {
         optimizer.set_learning_rate(rate)?;
     }
-    let device = Device::from_name(&arguments.device, arguments.threads)?;
+    let (device, why_no_gpu) = match arguments.device.as_str() {
+        "auto" => Device::auto(arguments.threads)?,
+        name => (Device::from_name(name, arguments.threads)?, None),
+    };
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
@@ -78,6 +81,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
 
     announce(preset, &data, &device)?;
+    if let Some(why) = why_no_gpu {
+        say(format!("          (no GPU: {why})"))?;
+    }
     say(format!(
         "training  {epochs} × {} samples in batches of {batch_size}, {} with learning rate {}, {}, seed {}",
         data.train.len(),

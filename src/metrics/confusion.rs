@@ -45,7 +45,7 @@ impl ConfusionMatrix {
     /// It was not planned.
     pub fn matrix(&self) -> Result<Vec<Vec<u64>>> {
         let counts = self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?;
-        let all = counts.view().to_vec_f64();
+        let all = counts.view().values()?;
         let row = |row: &[f64]| row.iter().map(|&n| n as u64).collect();
         Ok(all.chunks(counts.shape().last()).map(row).collect())
     }

@@ -73,7 +73,7 @@ impl ClassCounts {
     /// It was not planned.
     pub fn f1_by_class(&self) -> Result<Vec<f64>> {
         let counts = self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?;
-        let (counts, classes) = (counts.view().to_vec_f64(), counts.shape().last());
+        let (counts, classes) = (counts.view().values()?, counts.shape().last());
         let (tp, rest) = counts.split_at(classes);
         let (pp, ap) = rest.split_at(classes);
         Ok((0..classes).map(|c| ratio(2.0 * tp[c], pp[c] + ap[c])).collect()) // 2 tp / (pp + ap)
@@ -107,7 +107,7 @@ impl Metric for ClassCounts {
 
     fn result(&self) -> Result<f64> {
         let counts = self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?;
-        let sum = |row| counts.view().rows(row..row + 1).map(|v| v.to_vec_f64().iter().sum::<f64>());
+        let sum = |row| Ok::<f64, crate::Error>(counts.view().rows(row..row + 1)?.values()?.iter().sum());
         Ok(match self.counted {
             Counted::Precision => ratio(sum(0)?, sum(1)?),
             Counted::Recall => ratio(sum(0)?, sum(2)?),

@@ -22,7 +22,7 @@ use crate::tensor::{Tensor, View};
 /// let mut mean = Mean::new(&dev)?;
 /// mean.add(&dev, dev.tensor([3], &[1., 2., 6.])?.view(), None)?;
 /// mean.add(&dev, dev.tensor([1], &[7.])?.view(), None)?;
-/// assert_eq!(mean.result(), 4.0);
+/// assert_eq!(mean.result()?, 4.0);
 /// # Ok::<(), handgrad::Error>(())
 /// ```
 pub struct Mean {
@@ -62,10 +62,13 @@ impl Mean {
     }
 
     /// The mean of all rows; 0 of none. Waits for the device.
-    pub fn result(&self) -> f64 {
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn result(&self) -> Result<f64> {
         let mut acc = [0.0; 2];
-        self.acc.view().read(&mut acc);
-        if self.rows == 0 { 0.0 } else { (acc[0] + acc[1]) / self.rows as f64 }
+        self.acc.view().read(&mut acc)?;
+        Ok(if self.rows == 0 { 0.0 } else { (acc[0] + acc[1]) / self.rows as f64 })
     }
 }
 
@@ -149,7 +152,7 @@ impl Metric for RowMean {
 
     fn result(&self) -> Result<f64> {
         let state = self.state.as_ref().ok_or_else(|| not_planned(&self.name))?;
-        let mean = state.mean.result();
+        let mean = state.mean.result()?;
         Ok(if self.root { mean.sqrt() } else { mean })
     }
 }

@@ -89,8 +89,8 @@ impl Metric for R2Score {
         let (Some(p), Some(t)) = (self.prediction.get_mut(..len), self.target.get_mut(..len)) else {
             return Err(not_planned(&self.name));
         };
-        prediction.read(p);
-        target.read(t);
+        prediction.read(p)?;
+        target.read(t)?;
         for (p, t) in p.chunks_exact(columns).zip(t.chunks_exact(columns)) {
             self.rows += 1;
             for ((column, &p), &t) in self.columns.iter_mut().zip(p).zip(t) {

@@ -116,7 +116,7 @@ impl Compiled {
 
 /// The loss first, then the metrics in their order.
 pub(crate) fn scores(loss: &Mean, metrics: &[Box<dyn Metric>]) -> Result<Scores> {
-    let mut scores = vec![("loss".to_string(), loss.result())];
+    let mut scores = vec![("loss".to_string(), loss.result()?)];
     for metric in metrics {
         scores.push((metric.name().to_string(), metric.result()?));
     }

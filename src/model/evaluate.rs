@@ -64,7 +64,8 @@ impl Sequential {
             device.load_rows(x.rows(), part, ws.input(n)?)?;
             ws.forward(&mut self.nodes, n, step)?;
             ws.finish(n, folded)?;
-            values.extend(ws.prediction(n)?.to_vec());
+            let prediction = ws.prediction(n)?.values()?;
+            values.extend(prediction.iter().map(|&v| v as f32));
         }
         let mut out = Tensor::zeros_f32(Shape::new(output.batched(count).dims())?);
         out.view_mut().write_f32(&values)?;

@@ -292,7 +292,7 @@ impl Sequential {
             let layer = &node.name;
             node.layer.params(&mut |p| {
                 let name = format!("{layer}/{}", p.name);
-                weights.push(Weight { name, shape: p.value.shape(), values: p.view().to_vec_f64() });
+                weights.push(Weight { name, shape: p.value.shape(), values: p.view().values()? });
                 Ok(())
             })?;
         }

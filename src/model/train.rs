@@ -366,10 +366,12 @@ impl Sequential {
         let (mut at, mut batch) = (0, 0);
         while let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? {
             let step = Step { seed, number: *p.step, training: true };
+            p.device.begin_step()?;
             p.ws.forward(p.nodes, n, step)?;
             p.ws.backward(p.nodes, n, step, p.c.computed, p.c.folded, batches.weighted())?;
             p.c.optimizer.step(p.device, p.nodes)?;
             p.measure(n, batches.weighted())?;
+            p.device.end_step()?;
             (at, batch, *p.step) = (at + n, batch + 1, p.step.wrapping_add(1));
             let (batches, loss, metrics) = (batches.count(batch_size), &p.ws.mean_loss, &p.c.metrics[..]);
             for callback in callbacks.iter_mut() {

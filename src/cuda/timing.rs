@@ -1,0 +1,190 @@
+//! How long kernels take, by the device's own clock, and how long they would have to take at least.
+
+use super::Cuda;
+use super::driver::{failed, missing};
+use super::memory::Buffer;
+use crate::error::Result;
+use cudarc::cublas;
+use cudarc::driver::{result, sys};
+
+/// What the device could do at most: the two sides of the roofline (Williams, Waterman, Patterson 2009).
+#[derive(Clone, Copy, Debug)]
+pub struct Roofline {
+    /// f32 multiplications and additions a second, outside of tensor cores, at the boost clock.
+    pub flops: f64,
+    /// Bytes a second between memory and chip.
+    pub bytes: f64,
+}
+
+impl Roofline {
+    /// The least time that so much arithmetic on so many bytes takes, in seconds.
+    pub fn seconds(&self, flops: f64, bytes: f64) -> f64 {
+        (flops / self.flops).max(bytes / self.bytes)
+    }
+}
+
+/// Times work on a GPU.
+pub struct Stopwatch<'a> {
+    cuda: &'a Cuda,
+    start: sys::CUevent,
+    end: sys::CUevent,
+    /// Twice the L2 cache: writing it leaves nothing else there.
+    flush: Buffer,
+}
+
+impl Stopwatch<'_> {
+    /// # Errors
+    /// The driver is older than CUDA 12.8; the device is out of memory.
+    pub fn new(cuda: &Cuda) -> Result<Stopwatch<'_>> {
+        if cuda.facts().driver < 12080 {
+            return Err(missing(
+                "the driver is too old to time kernels",
+                "install a driver for CUDA 12.8 or later",
+            ));
+        }
+        cuda.stream.context.bind()?;
+        let event = || {
+            let flags = sys::CUevent_flags::CU_EVENT_DEFAULT;
+            result::event::create(flags).map_err(|e| failed("make an event", e))
+        };
+        let l2 = cuda.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)? as usize;
+        let flush = Buffer::zeros(&cuda.stream, 2 * l2.max(1 << 20) / 4)?;
+        Ok(Stopwatch { cuda, start: event()?, end: event()?, flush })
+    }
+
+    /// The median of `repeats` runs of `work`, in seconds; each on a cold L2 cache if `cold`.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn median(&self, repeats: usize, cold: bool, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+        let stream = &self.cuda.stream;
+        let mut seconds = Vec::with_capacity(repeats);
+        work()?; // compiles, allocates scratch, warms up
+        for _ in 0..repeats.max(1) {
+            if cold {
+                stream.clear(self.flush.ptr().0, 4 * self.flush.words())?;
+            }
+            let record = |event| {
+                // SAFETY: event and stream live.
+                unsafe { result::event::record(event, stream.raw()) }
+                    .map_err(|e| failed("record an event", e))
+            };
+            record(self.start)?;
+            work()?;
+            record(self.end)?;
+            // SAFETY: both were recorded on one stream; the wait comes before the question.
+            let milliseconds = unsafe {
+                result::event::synchronize(self.end)
+                    .and_then(|()| result::event::elapsed(self.start, self.end))
+            };
+            seconds.push(f64::from(milliseconds.map_err(|e| failed("time a kernel", e))?) * 1e-3);
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds[seconds.len() / 2])
+    }
+}
+
+impl Drop for Stopwatch<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made once, destroyed once.
+        unsafe {
+            let _ = result::event::destroy(self.start);
+            let _ = result::event::destroy(self.end);
+        }
+    }
+}
+
+impl Cuda {
+    fn attribute(&self, attribute: sys::CUdevice_attribute) -> Result<i32> {
+        self.stream.context.attribute(attribute)
+    }
+
+    /// The device's roofline, from the clocks and widths that the driver tells.
+    ///
+    /// # Errors
+    /// The driver does not tell them.
+    pub fn roofline(&self) -> Result<Roofline> {
+        use sys::CUdevice_attribute as A;
+        let (clock, memory_clock) = (
+            self.attribute(A::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+            self.attribute(A::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?,
+        );
+        let bits = self.attribute(A::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?;
+        let facts = self.facts();
+        // f32 lanes of a multiprocessor: CUDA C++ Programming Guide, "Arithmetic Instructions".
+        let lanes = if facts.architecture < 86 { 64.0 } else { 128.0 };
+        Ok(Roofline {
+            flops: 2.0 * lanes * f64::from(facts.multiprocessors) * 1e3 * f64::from(clock),
+            bytes: 2.0 * 1e3 * f64::from(memory_clock) * f64::from(bits) / 8.0, // two transfers a cycle
+        })
+    }
+}
+
+/// NVIDIA's own product of f32 matrices, to be measured against. It chooses its kernel by its own heuristic.
+pub struct Cublas<'a> {
+    cuda: &'a Cuda,
+    handle: cublas::sys::cublasHandle_t,
+}
+
+impl Cublas<'_> {
+    /// `None` where cuBLAS is not installed.
+    ///
+    /// # Errors
+    /// It is, and does not start.
+    pub fn new(cuda: &Cuda) -> Result<Option<Cublas<'_>>> {
+        // SAFETY: looks for the library and loads it.
+        if !unsafe { cublas::sys::is_culib_present() } {
+            return Ok(None);
+        }
+        cuda.stream.context.bind()?;
+        let problem = |e| missing(format!("cuBLAS does not start: {e:?}"), "reinstall it");
+        let handle = cublas::result::create_handle().map_err(problem)?;
+        let cublas = Cublas { cuda, handle };
+        // SAFETY: handle and stream live.
+        unsafe { cublas::result::set_stream(handle, cuda.stream.raw().cast()) }.map_err(problem)?;
+        Ok(Some(cublas))
+    }
+
+    /// C = A B with A [m, k] and B [k, n] of any contents, to be timed.
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn product(&self, [m, n, k]: [usize; 3]) -> Result<impl FnMut() -> Result<()>> {
+        let buffer = |words| Buffer::zeros(&self.cuda.stream, words);
+        let (a, b, c) = (buffer(m * k)?, buffer(k * n)?, buffer(m * n)?);
+        let handle = self.handle;
+        Ok(move || {
+            let none = cublas::sys::cublasOperation_t::CUBLAS_OP_N;
+            let (one, zero) = (1f32, 0f32);
+            let at = |b: &Buffer| b.ptr().0 as *mut f32;
+            let (m, n, k) = (m as i32, n as i32, k as i32);
+            // SAFETY: the buffers have these extents. cuBLAS is column-major: it computes Cᵀ = Bᵀ Aᵀ.
+            unsafe {
+                cublas::result::sgemm(
+                    handle,
+                    none,
+                    none,
+                    n,
+                    m,
+                    k,
+                    &one,
+                    at(&b),
+                    n,
+                    at(&a),
+                    k,
+                    &zero,
+                    at(&c),
+                    n,
+                )
+            }
+            .map_err(|e| missing(format!("cuBLAS fails: {e:?}"), ""))
+        })
+    }
+}
+
+impl Drop for Cublas<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made once, destroyed once.
+        let _ = unsafe { cublas::result::destroy_handle(self.handle) };
+    }
+}

@@ -1,0 +1,84 @@
+//! What a training step asks of the driver: no allocation, no waiting, and from the third time on a single launch.
+
+use super::{alone, faults, gpu};
+use handgrad::callbacks::{Callback, Running};
+use handgrad::data::{Dataset, Features, Targets};
+use handgrad::layers::{Dense, Dropout, Flatten};
+use handgrad::model::{Compile, Fit};
+use handgrad::{Activation, Device, Result, Sequential, Shape};
+
+/// The driver's counters at the end of each batch.
+struct Watch<'a> {
+    soft: &'a gpu::Soft,
+    seen: Vec<[u64; 4]>,
+}
+
+impl Callback for Watch<'_> {
+    fn on_batch_end(&mut self, _running: &Running) -> Result<()> {
+        let calls = |name| self.soft.calls(name);
+        let waits = calls("cuStreamSynchronize") + calls("cuCtxSynchronize");
+        self.seen.push([self.soft.allocations(), waits, calls("cuLaunchKernel"), calls("cuGraphLaunch")]);
+        Ok(())
+    }
+}
+
+fn data(n: usize) -> Dataset {
+    let sample = Shape::from([28, 28]);
+    let bytes = (0..n * sample.len()).map(|i| (i * 37 % 251) as u8).collect();
+    let labels = (0..n as u32).map(|i| i % 10).collect();
+    Dataset::new(Features::Bytes { sample, bytes, scale: 1.0 / 255.0 }, Targets::labels(labels)).unwrap()
+}
+
+fn model(device: &Device) -> Sequential {
+    let mut model = Sequential::new()
+        .device(device)
+        .with(Flatten::new())
+        .with(Dense::new(24).activation(Activation::Relu))
+        .with(Dropout::new(0.3))
+        .with(Dense::new(10).activation(Activation::Softmax));
+    let compile = Compile::new("sparse_categorical_crossentropy").optimizer("adam").metric("accuracy");
+    model.compile(compile).unwrap();
+    model
+}
+
+#[test]
+fn a_step_that_comes_again_is_one_launch_without_allocation_or_waiting() {
+    let Some(soft) = gpu::Soft::new() else { return };
+    let _alone = alone();
+    let mut watch = Watch { soft: &soft, seen: Vec::new() };
+    let device = gpu::device().unwrap();
+    let fit = Fit::new().epochs(3).batch_size(32).verbose(0).callback(&mut watch);
+    model(&device).fit(&data(150), fit).unwrap(); // 4 full batches and one of 22, three times
+    let seen = watch.seen;
+    assert_eq!(seen.len(), 15);
+    let change = |batch: usize| -> [u64; 4] { std::array::from_fn(|i| seen[batch][i] - seen[batch - 1][i]) };
+    let [allocations, waits, launches, graphs] = change(1);
+    assert!((allocations, waits, graphs) == (0, 0, 1) && launches <= 1, "the second step: {:?}", change(1));
+    for batch in [2, 3, 6, 7, 8, 11, 12, 13] {
+        // The one kernel launched by itself turns the batch's bytes into floats, before the step.
+        assert_eq!(change(batch), [0, 0, 1, 1], "batch {batch}: allocations, waits, launches, graphs");
+    }
+    // The short batch is a step of its own: kernel by kernel in the first epoch, a graph from the second on.
+    assert!(change(4)[2] > 5, "{:?}", change(4));
+    assert_eq!((change(9)[3], change(14)), (1, [0, 0, 1, 1]));
+}
+
+/// Graphs change nothing: the same weights, bit for bit, as from launches one by one. The dropout's mask and Adam's
+/// step size differ from step to step, and must reach the graph.
+#[test]
+fn graphs_give_the_same_bits() {
+    let Some(device) = gpu::device() else { return };
+    let _alone = alone();
+    // A device that hands every op on, and knows nothing of steps.
+    let (one_by_one, _) = faults::faulty(&device);
+    let train = |device: &Device| {
+        let mut model = model(device);
+        model.fit(&data(150), Fit::new().epochs(3).batch_size(32).verbose(0)).unwrap();
+        model.get_weights().unwrap()
+    };
+    let (graphs, launches) = (train(&device), train(&one_by_one));
+    for (a, b) in graphs.iter().zip(&launches) {
+        let same = a.values.iter().zip(&b.values).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same && !a.values.is_empty(), "{}", a.name);
+    }
+}
