@@ -255,7 +255,7 @@ __device__ __forceinline__ void forward_by(const float* x, const float* kernel, 
   Panel<T::COLUMNS, T::THREADS, false, VEC> b(kernel, g.n, work.column, g.n);
   float sum[T::TALL][T::WIDE];
   accumulate<T>(a, b, g.k, shared, sum);
-  finish<T>(sum, shared, g, bias, y, work.row, work.column);
+  finish<T>(sum, shared, g, bias, y);
 }
 
 template <class T>
@@ -306,7 +306,7 @@ __device__ __forceinline__ void backward_kernel_by(const float* x, const float* 
   Panel<T::COLUMNS, T::THREADS, false, VEC> b(dz + (size_t)work.first * g.n, g.n, work.column, g.n);
   float sum[T::TALL][T::WIDE];
   accumulate<T>(a, b, work.steps, shared, sum);
-  finish<T>(sum, shared, g, nullptr, dk + work.z * g.batch_c, work.row, work.column);
+  finish<T>(sum, shared, g, nullptr, dk);
 }
 
 template <class T>
@@ -348,7 +348,7 @@ __device__ __forceinline__ void backward_input_by(const float* dz, const float* 
   Swapped<T::COLUMNS, T::THREADS, VEC> b(kernel, w, work.column);
   float sum[T::TALL][T::WIDE];
   accumulate<T>(a, b, g.k, shared, sum);
-  finish<T>(sum, shared, g, nullptr, dx, work.row, work.column);
+  finish<T>(sum, shared, g, nullptr, dx);
 }
 
 template <class T>

@@ -8,14 +8,13 @@
 
 // ---------------------------------------------------------------------------------- asynchronous copies
 
-// VEC floats from global to shared memory, without a register in between; done when wait() says so.
+// VEC floats from global memory to address `to` of shared memory, without a register in between; done when wait() says so.
 template <int VEC>
-__device__ __forceinline__ void copy_async(float* to, const float* from) {
-  unsigned int address = (unsigned int)__cvta_generic_to_shared(to);
+__device__ __forceinline__ void copy_async(unsigned int to, const float* from) {
   if (VEC == 4)
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
   else
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(address), "l"(from) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
 }
 
 // Closes the group of copies that this thread has begun since the last call.
@@ -33,32 +32,35 @@ template <int EXTENT, int THREADS, bool ALONG_K, int VEC, int ROW>
 struct AsyncPanel : Panel<EXTENT, THREADS, ALONG_K, ALONG_K ? 1 : VEC> {
   static constexpr int EACH = ALONG_K ? 1 : VEC;
   typedef Panel<EXTENT, THREADS, ALONG_K, EACH> Base;
-  int to;  // the thread's first element in a panel
+  float* first;     // the thread's first element of the first buffer
+  unsigned int to;  // its address
 
-  __device__ __forceinline__ AsyncPanel(const float* from, int ld, int first, int extent)
-      : Base(from, ld, first, extent), to(this->k * ROW + this->row) {}
-
-  __device__ __forceinline__ float* place(float* panel, int i) const {
-    return panel + to + i * Base::NEXT * (ALONG_K ? 1 : ROW);
+  __device__ __forceinline__ AsyncPanel(const float* from, int ld, int first_row, int extent, float* panel)
+      : Base(from, ld, first_row, extent), first(panel + this->k * ROW + this->row) {
+    to = (unsigned int)__cvta_generic_to_shared(first);
   }
 
-  __device__ __forceinline__ void copy_first(int steps, float* panel) {
+  // Floats from where the first read goes to where the i-th does.
+  static __device__ __forceinline__ int place(int i) { return i * Base::NEXT * (ALONG_K ? 1 : ROW); }
+
+  // The first `steps` steps into the first buffer; zeros behind them.
+  __device__ __forceinline__ void copy_first(int steps) {
 #pragma unroll
     for (int i = 0; i < Base::COUNT; ++i) {
-      float* at = place(panel, i);
       if (this->k_of(i) < steps) {
-        copy_async<EACH>(at, this->at(i));
+        copy_async<EACH>(to + 4 * place(i), this->at(i));
       } else {
 #pragma unroll
-        for (int e = 0; e < EACH; ++e) at[e] = 0.0f;
+        for (int e = 0; e < EACH; ++e) first[place(i) + e] = 0.0f;
       }
     }
     this->advance(steps);
   }
 
-  __device__ __forceinline__ void copy(float* panel) {
+  // The next STEP steps into the buffer that is `buffer` bytes behind the first.
+  __device__ __forceinline__ void copy(int buffer) {
 #pragma unroll
-    for (int i = 0; i < Base::COUNT; ++i) copy_async<EACH>(place(panel, i), this->at(i));
+    for (int i = 0; i < Base::COUNT; ++i) copy_async<EACH>(to + buffer + 4 * place(i), this->at(i));
     this->advance(STEP);
   }
 };
@@ -68,36 +70,36 @@ struct AsyncPanel : Panel<EXTENT, THREADS, ALONG_K, ALONG_K ? 1 : VEC> {
 // this step have arrived, and everyone has left the buffer of the step before, which the next copies may overwrite.
 #define BUFFERS 4
 
-template <class T, class A, class B, class Multiply>
-__device__ __forceinline__ void accumulate_async(A& a, B& b, int steps, float* shared, const Multiply& multiply) {
-  const int TO_B = STEP * T::A_ROW;
-  int panels = (steps + STEP - 1) / STEP, begun = 1;
-  a.copy_first(steps - (panels - 1) * STEP, shared);
-  b.copy_first(steps - (panels - 1) * STEP, shared + TO_B);
+template <class T, class A, class B, class Math>
+__device__ __forceinline__ void accumulate_async(A& a, B& b, int steps, const float* shared, Math& math) {
+  const int BYTES = 4 * T::BUFFER;
+  int whole = (steps - 1) / STEP;  // panels that are still to be copied
+  int left = whole;                // panels behind the one that is computed
+  a.copy_first(steps - whole * STEP);
+  b.copy_first(steps - whole * STEP);
   close_group();
 #pragma unroll
   for (int i = 1; i < BUFFERS - 1; ++i) {
-    if (begun < panels) {
-      a.copy(shared + i * T::BUFFER);
-      b.copy(shared + i * T::BUFFER + TO_B);
-      ++begun;
+    if (whole > 0) {
+      a.copy(i * BYTES);
+      b.copy(i * BYTES);
+      --whole;
     }
     close_group();  // an empty group counts too: wait() need not know how many panels are left
   }
-  float *from = shared, *to = shared + (BUFFERS - 1) * T::BUFFER;
-  float* const end = shared + BUFFERS * T::BUFFER;
-  for (int left = panels; left > 0; --left) {
+  int from = 0, to = (BUFFERS - 1) * BYTES;
+  for (; left >= 0; --left) {
     wait<BUFFERS - 2>();
     __syncthreads();
-    if (begun < panels) {
+    if (whole > 0) {
       a.copy(to);
-      b.copy(to + TO_B);
-      ++begun;
+      b.copy(to);
+      --whole;
     }
     close_group();
-    multiply(from, from + TO_B);
-    from = from + T::BUFFER == end ? shared : from + T::BUFFER;
-    to = to + T::BUFFER == end ? shared : to + T::BUFFER;
+    math.multiply(shared + from / 4);
+    from = from == (BUFFERS - 1) * BYTES ? 0 : from + BYTES;
+    to = to == (BUFFERS - 1) * BYTES ? 0 : to + BYTES;
   }
 }
 
@@ -107,8 +109,11 @@ __device__ __forceinline__ void accumulate_async(A& a, B& b, int steps, float* s
 template <class T>
 struct Exact {
   float sum[T::TALL][T::WIDE];
+  int read_a, read_b;
 
   __device__ __forceinline__ Exact() {
+    Place<T> place;
+    read_a = place.row, read_b = STEP * T::A_ROW + place.column;
 #pragma unroll
     for (int i = 0; i < T::TALL; ++i) {
 #pragma unroll
@@ -116,14 +121,12 @@ struct Exact {
     }
   }
 
-  __device__ __forceinline__ void multiply(const float* a, const float* b) {
-    Place<T> place;
-    multiply_panels<T>(a + place.row, b + place.column, sum);
+  __device__ __forceinline__ void multiply(const float* panels) {
+    multiply_panels<T>(panels + read_a, panels + read_b, sum);
   }
 
-  __device__ __forceinline__ void finish_tile(float* shared, const GemmArgs& g, const float* bias, float* c, int row,
-                                              int column) {
-    finish<T>(sum, shared, g, bias, c, row, column);
+  __device__ __forceinline__ void finish_tile(float* shared, const GemmArgs& g, const float* bias, float* c) {
+    finish<T>(sum, shared, g, bias, c);
   }
 };
 
@@ -168,9 +171,9 @@ struct Tensor {
   }
 
   // PAD = 8 puts the lanes' (own, group) on 32 different banks.
-  __device__ __forceinline__ void multiply(const float* a, const float* b) {
-    a += own * T::A_ROW + row + group;
-    b += own * T::B_ROW + column + group;
+  __device__ __forceinline__ void multiply(const float* panels) {
+    const float* a = panels + own * T::A_ROW + row + group;
+    const float* b = panels + STEP * T::A_ROW + own * T::B_ROW + column + group;
     unsigned int high[DOWN][4], low[DOWN][4];
 #pragma unroll
     for (int i = 0; i < DOWN; ++i) {
@@ -201,9 +204,8 @@ struct Tensor {
     }
   }
 
-  __device__ __forceinline__ void finish_tile(float* shared, const GemmArgs& g, const float* bias, float* c, int first_row,
-                                              int first_column) {
-    write_tile<T>(shared, g, bias, c, first_row, first_column, [&](float* slab) {
+  __device__ __forceinline__ void finish_tile(float* shared, const GemmArgs& g, const float* bias, float* c) {
+    write_tile<T>(shared, g, bias, c, [&](float* slab) {
       float* at = slab + group * T::B_ROW + column + 2 * own;
 #pragma unroll
       for (int i = 0; i < DOWN; ++i) {
@@ -225,12 +227,12 @@ __device__ __forceinline__ void async_product_by(const float* a, const float* b,
   Work<T> work(g);
   a += work.product * g.batch_a + (TRANSPOSE_A ? (size_t)work.first * g.lda : work.first);
   b += work.product * g.batch_b + (TRANSPOSE_B ? work.first : (size_t)work.first * g.ldb);
-  AsyncPanel<T::ROWS, T::THREADS, !TRANSPOSE_A, VEC, T::A_ROW> panel_a(a, g.lda, work.row, g.m);
-  AsyncPanel<T::COLUMNS, T::THREADS, TRANSPOSE_B, VEC, T::B_ROW> panel_b(b, g.ldb, work.column, g.n);
+  AsyncPanel<T::ROWS, T::THREADS, !TRANSPOSE_A, VEC, T::A_ROW> panel_a(a, g.lda, work.row, g.m, shared);
+  AsyncPanel<T::COLUMNS, T::THREADS, TRANSPOSE_B, VEC, T::B_ROW> panel_b(b, g.ldb, work.column, g.n,
+                                                                            shared + STEP * T::A_ROW);
   Math math;
-  accumulate_async<T>(panel_a, panel_b, work.steps, shared,
-                      [&](const float* left, const float* right) { math.multiply(left, right); });
-  math.finish_tile(shared, g, bias, c + work.z * g.batch_c, work.row, work.column);
+  accumulate_async<T>(panel_a, panel_b, work.steps, shared, math);
+  math.finish_tile(shared, g, bias, c);
 }
 
 template <class T, class Math, bool TRANSPOSE_A, bool TRANSPOSE_B>

@@ -73,6 +73,26 @@ __device__ __forceinline__ int2 tile_of_block(unsigned int block, int tiles_down
   return make_int2(first + inside % down, inside / down);
 }
 
+// What one block computes: which tile, of which product of the batch, over which steps. It is worked out twice, before
+// the loop along k and behind it: six registers that the loop can use. The empty assembly keeps the compiler from seeing
+// that both are the same.
+template <class T>
+struct Work {
+  int row, column, first, steps;
+  unsigned int product, z;
+
+  __device__ __forceinline__ Work(const GemmArgs& g) {
+    unsigned int block = blockIdx.x;
+    z = blockIdx.z;
+    asm volatile("" : "+r"(block), "+r"(z));
+    int2 tile = tile_of_block(block, (g.m + T::ROWS - 1) / T::ROWS, (g.n + T::COLUMNS - 1) / T::COLUMNS);
+    row = tile.x * T::ROWS, column = tile.y * T::COLUMNS;
+    product = z / g.split;
+    first = z % g.split * g.part;
+    steps = min(g.part, g.k - first);
+  }
+};
+
 // ---------------------------------------------------------------------------------- loading
 
 // VEC floats from global memory: 1, or 4 from an address that is a multiple of 16.
@@ -140,16 +160,17 @@ struct Panel : Share<EXTENT, THREADS, ALONG_K, VEC> {
     for (int i = 0; i < Base::COUNT; ++i) lines[i] = ALONG_K ? min(first + this->row_of(i), last) - row : i * Base::NEXT;
   }
 
-  // Where the i-th read is: next + lines[i] · line, in one instruction that keeps no address in registers.
-  __device__ __forceinline__ const float* at(int i) const {
-    const float* p = next;
-    if (i > 0) asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(p) : "r"(lines[i]), "r"(line), "l"(next));
+  // `count` stored rows further on. One instruction, which keeps no 64-bit product in registers.
+  __device__ __forceinline__ const float* further(int count) const {
+    const float* p;
+    asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(p) : "r"(count), "r"(line), "l"(next));
     return p;
   }
 
-  __device__ __forceinline__ void advance(int steps) {
-    next = (const float*)((const char*)next + (ALONG_K ? 4 * steps : (long long)steps * line));
-  }
+  // Where the i-th read is.
+  __device__ __forceinline__ const float* at(int i) const { return i == 0 ? next : further(lines[i]); }
+
+  __device__ __forceinline__ void advance(int steps) { next = ALONG_K ? next + steps : further(steps); }
 
   // The first `steps` steps; zeros behind them.
   __device__ __forceinline__ void load_first(int steps) {
@@ -268,10 +289,11 @@ __device__ __forceinline__ void each_of_slab(const GemmArgs& g, float* c, int ro
 // relu is done on the way. The others need registers that the sums still occupy, so each thread comes back for the
 // elements that it wrote itself.
 template <class T, class Put>
-__device__ __forceinline__ void write_tile(float* shared, const GemmArgs& g, const float* bias, float* c, int row,
-                                           int column, const Put& put) {
+__device__ __forceinline__ void write_tile(float* shared, const GemmArgs& g, const float* bias, float* c, const Put& put) {
   static_assert(T::WARP_ROWS * T::B_ROW <= 2 * T::BUFFER, "a slab is larger than the panels");
-  int warp_row = Place<T>().warp_row;
+  Work<T> work(g);
+  int row = work.row, column = work.column, warp_row = Place<T>().warp_row;
+  c += work.z * g.batch_c;
 #pragma unroll 1
   for (int slab = 0; slab < T::ROWS / T::WARP_ROWS; ++slab) {
     __syncthreads();  // nobody reads the panels, or the slab before, any more
@@ -294,8 +316,8 @@ __device__ __forceinline__ void write_tile(float* shared, const GemmArgs& g, con
 // The tail behind accumulate().
 template <class T>
 __device__ __forceinline__ void finish(const float (&sum)[T::TALL][T::WIDE], float* shared, const GemmArgs& g,
-                                       const float* bias, float* c, int row, int column) {
-  write_tile<T>(shared, g, bias, c, row, column, [&](float* slab) {
+                                       const float* bias, float* c) {
+  write_tile<T>(shared, g, bias, c, [&](float* slab) {
     Place<T> place;
     float* at = slab + (place.row - place.warp_row * T::WARP_ROWS) * T::B_ROW + place.column;
 #pragma unroll
@@ -316,22 +338,6 @@ __device__ __forceinline__ bool in_fours(const float* p, int extent, int ld, siz
   return ((size_t)p % 16 | extent % 4 | ld % 4 | batch % 4) == 0;
 }
 
-// What one block computes: which tile, of which product of the batch, over which steps.
-template <class T>
-struct Work {
-  int row, column, first, steps;
-  unsigned int product, z;
-
-  __device__ __forceinline__ Work(const GemmArgs& g) {
-    int2 tile = tile_of_block(blockIdx.x, (g.m + T::ROWS - 1) / T::ROWS, (g.n + T::COLUMNS - 1) / T::COLUMNS);
-    row = tile.x * T::ROWS, column = tile.y * T::COLUMNS;
-    z = blockIdx.z;
-    product = z / g.split;
-    first = z % g.split * g.part;
-    steps = min(g.part, g.k - first);
-  }
-};
-
 // A block's tile, with operands that are read VEC floats at a time.
 template <class T, bool TRANSPOSE_A, bool TRANSPOSE_B, int VEC>
 __device__ __forceinline__ void product_by(const float* a, const float* b, const float* bias, float* c,
@@ -343,7 +349,7 @@ __device__ __forceinline__ void product_by(const float* a, const float* b, const
   Panel<T::COLUMNS, T::THREADS, TRANSPOSE_B, VEC> panel_b(b, g.ldb, work.column, g.n);
   float sum[T::TALL][T::WIDE];
   accumulate<T>(panel_a, panel_b, work.steps, shared, sum);
-  finish<T>(sum, shared, g, bias, c + work.z * g.batch_c, work.row, work.column);
+  finish<T>(sum, shared, g, bias, c);
 }
 
 // A block's tile: four floats at a time where both operands allow it.
