@@ -130,5 +130,5 @@ fn rust_name(c: &str) -> String {
 
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]);
-    words.by_ref().collect()
+    words.by_ref().collect::<String>() + "Kernels"
 }

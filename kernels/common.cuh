@@ -35,11 +35,19 @@ struct Activation {
 #define SELU_SCALE 1.0507009873554805f
 #define SELU_ALPHA 1.6732632423543772f
 #define SQRT_2_OVER_PI 0.7978845608028654f
-#define SQRT_HALF 0.7071067811865476f
 #define INV_SQRT_2_PI 0.3989422804014327f
 
-// 1 / (1 + e⁻ˣ). Where e⁻ˣ overflows the quotient is the right 0.
-__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+// 1 / (1 + e⁻ˣ), by an exponential that cannot overflow: a tail keeps its digits as long as it is a number.
+__device__ __forceinline__ float sigmoid(float x) {
+  float e = expf(-fabsf(x));
+  return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+// φ(x) = e^(−x²/2) / √(2π). The exponent would carry x²'s rounding into the result, times its size: so that is put back.
+__device__ __forceinline__ float normal_density(float x) {
+  float square = x * x, rest = fmaf(x, x, -square), density = INV_SQRT_2_PI * expf(-0.5f * square);
+  return square < 200.0f ? fmaf(density, -0.5f * rest, density) : density;
+}
 
 // √(2/π) (x + 0.044715 x³)
 __device__ __forceinline__ float gelu_inner(float x) { return SQRT_2_OVER_PI * (x + 0.044715f * x * x * x); }
@@ -56,7 +64,7 @@ __device__ __forceinline__ float activation_value(Activation f, float x) {
     case SELU: return SELU_SCALE * (x > 0.0f ? x : SELU_ALPHA * expm1f(x));
     case EXPONENTIAL: return expf(x);
     case LEAKY_RELU: return x > 0.0f ? x : f.parameter * x;
-    case GELU: return x * (0.5f * erfcf(-x * SQRT_HALF));
+    case GELU: return x * normcdff(x);
     case GELU_TANH: return x * sigmoid(2.0f * gelu_inner(x));  // ½ (1 + tanh u) = σ(2u)
     case SILU: return x * sigmoid(x);
     default: return x;
@@ -82,14 +90,50 @@ __device__ __forceinline__ float activation_slope(Activation f, float y) {
 // f′ in terms of x, for the kinds where y is not enough.
 __device__ __forceinline__ float activation_slope_at(Activation f, float x) {
   switch (f.kind) {
-    case GELU: return 0.5f * erfcf(-x * SQRT_HALF) + x * INV_SQRT_2_PI * expf(-0.5f * x * x);
+    case GELU: return normcdff(x) + x * normal_density(x);
     case GELU_TANH: {
-      float s = sigmoid(2.0f * gelu_inner(x));
-      return s + 2.0f * x * s * (1.0f - s) * SQRT_2_OVER_PI * (1.0f + 3.0f * 0.044715f * x * x);
+      float u = 2.0f * gelu_inner(x), s = sigmoid(u);
+      return s + 2.0f * x * s * sigmoid(-u) * SQRT_2_OVER_PI * (1.0f + 3.0f * 0.044715f * x * x);
     }
-    case SILU: return sigmoid(x) * (1.0f + x * (1.0f - sigmoid(x)));
+    case SILU: return sigmoid(x) * (1.0f + x * sigmoid(-x));
     default: return 1.0f;
   }
+}
+
+// ---------------------------------------------------------------------------------- four at a time
+
+// Four floats that are moved at once, where they start at a multiple of 16 bytes.
+struct __align__(16) Four {
+  float at[4];
+};
+
+// Whether four floats can be moved at once from here.
+__device__ __forceinline__ bool by_fours(const void* p) { return (size_t)p % sizeof(Four) == 0; }
+
+// y = f(y).
+template <class F>
+__device__ __forceinline__ void each(float* y, size_t n, F f) {
+  size_t fours = by_fours(y) ? n / 4 : 0;
+  EACH_ELEMENT(i, fours) {
+    Four v = ((const Four*)y)[i];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) v.at[k] = f(v.at[k]);
+    ((Four*)y)[i] = v;
+  }
+  EACH_ELEMENT(i, n - 4 * fours) y[4 * fours + i] = f(y[4 * fours + i]);
+}
+
+// y = f(x, y).
+template <class F>
+__device__ __forceinline__ void each(const float* x, float* y, size_t n, F f) {
+  size_t fours = by_fours(x) && by_fours(y) ? n / 4 : 0;
+  EACH_ELEMENT(i, fours) {
+    Four a = ((const Four*)x)[i], b = ((const Four*)y)[i];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) b.at[k] = f(a.at[k], b.at[k]);
+    ((Four*)y)[i] = b;
+  }
+  EACH_ELEMENT(i, n - 4 * fours) y[4 * fours + i] = f(x[4 * fours + i], y[4 * fours + i]);
 }
 
 // ---------------------------------------------------------------------------------- reductions
@@ -108,25 +152,27 @@ __device__ __forceinline__ float warp_max(float x) {
   return x;
 }
 
-// The sum over a block of whole warps, in every thread: warps first, then one warp adds the warps' sums.
-// `partial` is shared memory for one float a warp (32 do). All threads of the block must call it.
-__device__ __forceinline__ float block_sum(float x, float* partial) {
+// x of all threads of a block of whole warps as one, in every thread: warps first, then what the warps have.
+// `fold` is warp_sum or warp_max, `none` what changes nothing; `partial` is shared memory for one float a warp (32 do). All
+// threads of the block must call it.
+template <class Fold>
+__device__ __forceinline__ float block_fold(float x, float none, Fold fold, float* partial) {
   int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-  x = warp_sum(x);
+  x = fold(x);
   __syncthreads();  // whoever still reads `partial` from an earlier call is done
   if (lane == 0) partial[warp] = x;
   __syncthreads();
-  return warp_sum(lane < warps ? partial[lane] : 0.0f);
+  return fold(lane < warps ? partial[lane] : none);
 }
 
-// The largest over a block of whole warps, in every thread.
+// The sum over a block, in every thread.
+__device__ __forceinline__ float block_sum(float x, float* partial) {
+  return block_fold(x, 0.0f, warp_sum, partial);
+}
+
+// The largest over a block, in every thread; NaN loses.
 __device__ __forceinline__ float block_max(float x, float* partial) {
-  int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-  x = warp_max(x);
-  __syncthreads();
-  if (lane == 0) partial[warp] = x;
-  __syncthreads();
-  return warp_max(lane < warps ? partial[lane] : -INFINITY_F);
+  return block_fold(x, -INFINITY_F, warp_max, partial);
 }
 
 // ---------------------------------------------------------------------------------- noise

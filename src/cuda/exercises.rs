@@ -370,6 +370,7 @@ fn losses(c: &mut Course, size: Size) -> Result<()> {
         (Loss::CategoricalCrossentropy { from_logits: true }, Activation::Softmax, 1000),
         (Loss::BinaryCrossentropy { from_logits: true }, Activation::Sigmoid, 10),
         (Loss::MeanSquaredError, Activation::Linear, 10),
+        (Loss::MeanSquaredError, Activation::Linear, 1000),
     ];
     for (loss, folded, classes) in folded {
         let rows = (n / classes).max(2);
@@ -460,7 +461,9 @@ fn updates(c: &mut Course, size: Size) -> Result<()> {
         ("momentum", Rule::Sgd { lr: 0.01, momentum: 0.9, nesterov: false }),
         ("nesterov", Rule::Sgd { lr: 0.01, momentum: 0.9, nesterov: true }),
         ("rmsprop", Rule::RmsProp { lr: 0.001, rho: 0.9, momentum: 0.0, epsilon, centered: false }),
-        ("rmsprop centered", Rule::RmsProp { lr: 0.001, rho: 0.9, momentum: 0.9, epsilon, centered: true }),
+        ("rmsprop momentum", Rule::RmsProp { lr: 0.001, rho: 0.9, momentum: 0.9, epsilon, centered: false }),
+        ("rmsprop centered", Rule::RmsProp { lr: 0.001, rho: 0.9, momentum: 0.0, epsilon, centered: true }),
+        ("rmsprop both", Rule::RmsProp { lr: 0.001, rho: 0.9, momentum: 0.9, epsilon, centered: true }),
         ("adagrad", Rule::Adagrad { lr: 0.001, epsilon }),
         ("adadelta", Rule::Adadelta { lr: 0.001, rho: 0.95, epsilon }),
         ("adam", Rule::Adam { alpha: 3e-4, beta_1, beta_2, epsilon, amsgrad: false }),

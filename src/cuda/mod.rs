@@ -6,6 +6,7 @@
 //! | module | compiles kernels with NVRTC, caches them on disk, loads them |
 //! | stream | the one queue of work: launches, steps as graphs, copies |
 //! | memory | memory of the device |
+//! | layout | how blocks lie over the rows and columns of a matrix |
 //! | abi | pointers, arguments and structs as kernels see them |
 //! | source | reads CUDA source as text; `build.rs` uses it to generate the table of kernels |
 //! | exercises | work for every kernel, to be timed or counted |
@@ -28,6 +29,7 @@ mod elementwise;
 mod exercises;
 mod gemm;
 mod inspect;
+mod layout;
 mod loss;
 mod memory;
 mod module;

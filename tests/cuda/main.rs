@@ -20,6 +20,7 @@ mod spread;
 mod files;
 mod layers;
 mod ops;
+mod rows;
 mod steps;
 mod training;
 
