@@ -76,6 +76,9 @@ pub(super) struct Activation {
 }
 
 impl Activation {
+    /// None at all.
+    pub(super) const LINEAR: Activation = Activation { kind: 0, parameter: 0.0 };
+
     /// The kind's number in common.cuh, and its parameter.
     ///
     /// # Errors
@@ -104,5 +107,102 @@ impl Activation {
             }
         };
         Ok(Activation { kind, parameter: parameter as f32 })
+    }
+}
+
+/// `struct GemmArgs` of tile.cuh.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct GemmArgs {
+    /// Floats from one product of a batch to the next.
+    pub(super) batch_a: u64,
+    pub(super) batch_b: u64,
+    /// Floats from what one `blockIdx.z` writes to what the next one writes.
+    pub(super) batch_c: u64,
+    pub(super) m: i32,
+    pub(super) n: i32,
+    pub(super) k: i32,
+    /// Floats from a row to the next, as stored.
+    pub(super) lda: i32,
+    pub(super) ldb: i32,
+    pub(super) ldc: i32,
+    /// k is cut into so many parts ...
+    pub(super) split: i32,
+    /// ... of so many steps.
+    pub(super) part: i32,
+    pub(super) alpha: f32,
+    pub(super) beta: f32,
+    pub(super) f: Activation,
+}
+
+/// `struct GemmStrides` of gemm_ladder.cu.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct GemmStrides {
+    pub(super) row_a: i32,
+    pub(super) step_a: i32,
+    pub(super) step_b: i32,
+    pub(super) column_b: i32,
+}
+
+/// `struct Divisor` of window.cuh: n / d = n · multiplier >> shift, for n < 2³¹.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct Divisor {
+    multiplier: u32,
+    shift: u32,
+}
+
+impl Divisor {
+    /// Of 1 ≤ d < 2³¹. With s the smallest that 2ˢ ≥ d, the multiplier is 2³¹⁺ˢ / d, rounded up; it is too large by
+    /// less than 1 ≤ 2ˢ / d, so n times it is off by less than 2³¹⁺ˢ / d, and the quotient is exact.
+    pub(super) fn new(d: usize) -> Divisor {
+        let s = d.next_power_of_two().trailing_zeros();
+        Divisor { multiplier: (1u64 << (31 + s)).div_ceil(d as u64) as u32, shift: 31 + s }
+    }
+}
+
+/// `struct WindowArgs` of window.cuh.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct WindowArgs {
+    pub(super) input: [i32; 3],
+    pub(super) output: [i32; 3],
+    pub(super) kernel: [i32; 3],
+    pub(super) stride: [i32; 3],
+    pub(super) dilation: [i32; 3],
+    pub(super) before: [i32; 3],
+    pub(super) channels: i32,
+    pub(super) filters: i32,
+    pub(super) images: i32,
+    pub(super) by_input: [Divisor; 3],
+    pub(super) by_output: [Divisor; 3],
+    pub(super) by_kernel: [Divisor; 3],
+    pub(super) by_stride: [Divisor; 3],
+    pub(super) by_channels: Divisor,
+    pub(super) by_filters: Divisor,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every quotient of a division by a multiplier is the quotient: around multiples, and at the ends of the range.
+    #[test]
+    fn divisors_divide() {
+        let mut divisors: Vec<u64> = (1..200).chain([255, 256, 257, 1000, 65_535, 65_537, 1 << 30]).collect();
+        divisors.extend([(1 << 30) + 1, (1 << 31) - 1, 715_827_883, 3 << 29]);
+        for d in divisors {
+            let by = Divisor::new(d as usize);
+            let mut check = |n: u64| {
+                assert_eq!((n * u64::from(by.multiplier)) >> by.shift, n / d, "{n} / {d}");
+            };
+            for q in [0, 1, 2, 3, 1000, ((1 << 31) - 1) / d] {
+                for n in (q * d).saturating_sub(2)..=q * d + 2 {
+                    check(n.min((1 << 31) - 1));
+                }
+            }
+            check((1 << 31) - 1);
+        }
     }
 }

@@ -1,35 +1,72 @@
-//! Stub.
-#![allow(unused_imports)]
+//! Pooling: the largest or the mean number of each window.
+
 use super::Cuda;
-use crate::activations::Activation;
-use crate::backend::*;
-use crate::error::Result;
-use crate::losses::Loss;
-use crate::metrics::Score;
-use crate::optimizers::Update;
-use crate::rng::Noise;
-use crate::tensor::{Tensor, View, ViewMut};
+use super::conv::{args, by_images, images};
+use super::stream::Grid;
+use crate::error::{Error, Result};
+use crate::tensor::{View, ViewMut};
 use crate::window::Window;
 
-pub(super) fn max_pool(_cuda: &Cuda, _w: &Window, _x: View, _y: ViewMut) -> Result<()> {
-    todo!()
+/// Numbers of an image, and of what its windows give.
+fn sizes(w: &Window) -> (usize, usize) {
+    (w.input_len(), w.positions() * w.channels)
 }
 
+/// See [`Backend::max_pool`](crate::Backend::max_pool).
+pub(super) fn max_pool(cuda: &Cuda, w: &Window, x: View, y: ViewMut) -> Result<()> {
+    let op = "max_pool";
+    let n = images(op, w, x.shape(), y.shape(), w.channels)?;
+    let (x, y, g, (input, output)) = (cuda.read(x)?, cuda.write(y)?, args(op, w, 1)?, sizes(w));
+    by_images(op, n, input.max(output), |first, count| {
+        let (x, y, size) = (x.plus(first * input), y.plus(first * output), count * output);
+        cuda.kernels.pool()?.max_pool(&cuda.stream, Grid::elements(size), x, y, size as u64, g)
+    })
+}
+
+/// See [`Backend::max_pool_backward`](crate::Backend::max_pool_backward).
 pub(super) fn max_pool_backward(
-    _cuda: &Cuda,
-    _w: &Window,
-    _x: View,
-    _y: View,
-    _dy: View,
-    _dx: ViewMut,
+    cuda: &Cuda,
+    w: &Window,
+    x: View,
+    y: View,
+    dy: View,
+    dx: ViewMut,
 ) -> Result<()> {
-    todo!()
+    let op = "max_pool_backward";
+    let n = images(op, w, x.shape(), y.shape(), w.channels)?;
+    if x.len() != dx.len() || y.len() != dy.len() {
+        let (x, dx, y, dy) = (x.shape(), dx.shape(), y.shape(), dy.shape());
+        return Err(Error::op(op, format!("x {x} and dx {dx}, y {y} and dy {dy}")));
+    }
+    let (x, y, dy, dx) = (cuda.read(x)?, cuda.read(y)?, cuda.read(dy)?, cuda.write(dx)?);
+    let (g, (input, output)) = (args(op, w, 1)?, sizes(w));
+    by_images(op, n, input.max(output), |first, count| {
+        let (x, dx, size) = (x.plus(first * input), dx.plus(first * input), count * input);
+        let (y, dy) = (y.plus(first * output), dy.plus(first * output));
+        let (k, grid) = (cuda.kernels.pool()?, Grid::elements(size));
+        k.max_pool_backward(&cuda.stream, grid, x, y, dy, dx, size as u64, g)
+    })
 }
 
-pub(super) fn average_pool(_cuda: &Cuda, _w: &Window, _x: View, _y: ViewMut) -> Result<()> {
-    todo!()
+/// See [`Backend::average_pool`](crate::Backend::average_pool).
+pub(super) fn average_pool(cuda: &Cuda, w: &Window, x: View, y: ViewMut) -> Result<()> {
+    let op = "average_pool";
+    let n = images(op, w, x.shape(), y.shape(), w.channels)?;
+    let (x, y, g, (input, output)) = (cuda.read(x)?, cuda.write(y)?, args(op, w, 1)?, sizes(w));
+    by_images(op, n, input.max(output), |first, count| {
+        let (x, y, size) = (x.plus(first * input), y.plus(first * output), count * output);
+        cuda.kernels.pool()?.average_pool(&cuda.stream, Grid::elements(size), x, y, size as u64, g)
+    })
 }
 
-pub(super) fn average_pool_backward(_cuda: &Cuda, _w: &Window, _dy: View, _dx: ViewMut) -> Result<()> {
-    todo!()
+/// See [`Backend::average_pool_backward`](crate::Backend::average_pool_backward).
+pub(super) fn average_pool_backward(cuda: &Cuda, w: &Window, dy: View, dx: ViewMut) -> Result<()> {
+    let op = "average_pool_backward";
+    let n = images(op, w, dx.shape(), dy.shape(), w.channels)?;
+    let (dy, dx, g, (input, output)) = (cuda.read(dy)?, cuda.write(dx)?, args(op, w, 1)?, sizes(w));
+    by_images(op, n, input.max(output), |first, count| {
+        let (dy, dx, size) = (dy.plus(first * output), dx.plus(first * input), count * input);
+        let (k, grid) = (cuda.kernels.pool()?, Grid::elements(size));
+        k.average_pool_backward(&cuda.stream, grid, dy, dx, size as u64, g)
+    })
 }
