@@ -73,10 +73,11 @@ fn every_barrier_is_needed() {
             let cuda =
                 Arc::new(Cuda::with_sources(0, Sources::from([(file.name.to_string(), text)])).unwrap());
             soft.clear_report();
-            let mut all = exercises(&cuda, Size::Small).unwrap();
-            let mine = by_file.get(file.name).into_iter().flatten();
-            let fails = |number: &usize| all[*number].run().and_then(|()| cuda.synchronize()).is_err();
-            let caught = mine.copied().collect::<Vec<_>>().iter().any(fails);
+            let mine: Vec<_> = by_file.get(file.name).into_iter().flatten().copied().collect();
+            // Preparing an exercise may already use what the text has lost.
+            let caught = exercises(&cuda, Size::Small).map_or(true, |mut all| {
+                mine.into_iter().any(|e| all[e].run().and_then(|()| cuda.synchronize()).is_err())
+            });
             assert!(!caught || !soft.report().is_empty(), "{place}: an error without a report");
             *noticed.entry(place).or_default() |= caught;
         }
