@@ -1,7 +1,7 @@
 //! Work for every kernel: each op once, on tensors of a size that is small for a GPU in software and large for a real
 //! one. `handgrad bench --kernels` times it or counts what the kernels do; tests make sure that no kernel is left out.
 
-use super::Cuda;
+use super::{Cuda, Rung};
 use crate::activations::Activation;
 use crate::backend::{Affine, CellActivations, Gemm, HostRows, LossTerm, Target};
 use crate::device::Device;
@@ -109,6 +109,7 @@ pub fn exercises(cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
     let mut c = Course { device, rng: Rng::new(1, 0), all: Vec::new() };
     elementwise(&mut c, size)?;
     products(&mut c, size)?;
+    ladder(&mut c, cuda, size)?;
     activations(&mut c, size)?;
     windows(&mut c, size)?;
     normalization(&mut c, size)?;
@@ -194,6 +195,30 @@ fn products(c: &mut Course, size: Size) -> Result<()> {
         dev.dense(Activation::Relu, x.view(), w.view(), Some(b.view()), y.view_mut())
     });
     e.flops = 2.0 * (m * n * k) as f64;
+    Ok(())
+}
+
+/// Every rung of the ladder, every transpose, as one product and in parts.
+fn ladder(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
+    let side = pick(size, 256, 4096);
+    for rung in Rung::ALL.into_iter().filter(|r| r.needs() <= cuda.facts().architecture) {
+        for (name, g) in [("nn", Gemm::nn()), ("tn", Gemm::tn()), ("nt", Gemm::nt()), ("tt", Gemm::tt())] {
+            let (a, b, mut y) = (c.normal([side, side])?, c.normal([side, side])?, c.normal([side, side])?);
+            let cuda = cuda.clone();
+            let e = c.add(format!("rung {rung} {name} {side}³"), 3 * side * side, move |_| {
+                cuda.gemm_with(rung, g, a.view(), b.view(), y.view_mut())
+            });
+            (e.flops, e.gemm) = (2.0 * (side as f64).powi(3), (name == "nn").then_some([side; 3]));
+        }
+    }
+    let (products, m, n, k) = (pick(size, 3, 64), 96, 64, pick(size, 50, 512));
+    let (a, b) = (c.normal([products, m, k])?, c.normal([products, k, n])?);
+    let (mut y, cuda) = (c.normal([products, m, n])?, cuda.clone());
+    let numbers = products * (m * k + k * n + m * n);
+    c.add(format!("gemm batched {products} × {m} × {n} × {k}"), numbers, move |_| {
+        cuda.gemm_batched(Gemm::nn(), a.view(), b.view(), y.view_mut())
+    })
+    .flops = 2.0 * (products * m * n * k) as f64;
     Ok(())
 }
 
