@@ -78,6 +78,7 @@ impl Block<'_> {
                         }
                     }
                     e.w.store(me.record(l) | PENDING, Relaxed);
+                    to.line(word).forget();
                 }
             }
             let group = w.committed[l as usize];
