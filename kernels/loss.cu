@@ -33,9 +33,10 @@ __device__ __forceinline__ float unclipped(float p, float x) {
   return p >= EPSILON && 1.0f - p >= EPSILON ? x : 0.0f;
 }
 
-// What row r's gradient is multiplied by.
-__device__ __forceinline__ float factor_of(float scale, const float* weights, int r) {
-  return weights ? scale * weights[r] : scale;
+// What a row's gradient is multiplied by.
+template <class Group>
+__device__ __forceinline__ float factor_of(Group group, float scale, const float* weights, bool there) {
+  return weights ? scale * group.of_row(weights, there) : scale;
 }
 
 // ---------------------------------------------------------------------------------- losses that are a mean over columns
@@ -99,7 +100,7 @@ __device__ __forceinline__ void mean_loss(Group group, int loss, float delta, co
                                           bool there) {
   int r = group.row();
   size_t row = (size_t)r * cols;
-  float sum = 0.0f, factor = there && d ? factor_of(scale, weights, r) / cols : 0.0f;
+  float sum = 0.0f, factor = d ? factor_of(group, scale, weights, there) / cols : 0.0f;
   if (there)
     for (int j = group.rank(); j < cols; j += group.size()) {
       float prediction = p[row + j], target = t[row + j];
@@ -143,7 +144,7 @@ struct Classes {
     row.x[0] = p + at;
     row.x[1] = labels ? (const float*)0 : t + at;
     row.read();
-    label = there && labels ? (int)labels[group.row()] : -1;
+    label = labels ? (int)group.of_row(labels, there) : -1;
   }
 
   // The target of column j, given what was read of t.
@@ -177,7 +178,7 @@ __device__ __forceinline__ void softmax_crossentropy(Group group, const float* z
   }
   if (!y && !d) return;
   if (d) total = labels ? 1.0f : group.sum(total);
-  float factor = there && d ? factor_of(scale, weights, r) : 0.0f;
+  float factor = d ? factor_of(group, scale, weights, there) : 0.0f;
   row.each([&](int j, const float* v) {
     float probability = share * expf(v[0] - largest);
     if (y) y[at + j] = probability;
@@ -227,7 +228,7 @@ __device__ __forceinline__ void crossentropy(Group group, const float* p, const 
   }
   if (!d) return;
   total = group.sum(total);
-  float factor = there ? factor_of(scale, weights, r) * share : 0.0f;
+  float factor = factor_of(group, scale, weights, there) * share;
   row.each([&](int j, const float* v) {
     float q = v[0] * share;
     d[at + j] = factor * (total - unclipped(q, classes.target(j, v[1]) / q));

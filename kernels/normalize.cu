@@ -133,11 +133,14 @@ extern "C" __global__ void __launch_bounds__(COLUMN_BLOCK)
 extern "C" __global__ void __launch_bounds__(COLUMN_BLOCK)
     normalize_sums(const float* mean, const float* x, const float* dy, float* parts, int rows, int cols, int width,
                    int chunk) {
-  __shared__ float gammas[COLUMN_BLOCK], betas[COLUMN_BLOCK];
+  __shared__ float gammas[COLUMN_BLOCK], betas[COLUMN_BLOCK], means[WARP];
   Column c(rows, width, chunk);
+  int own = threadIdx.x & (width - 1);
+  if (threadIdx.x < width && c.at < cols) means[own] = mean[c.at];
+  __syncthreads();
   float dgamma = 0.0f, dbeta = 0.0f;
   if (c.at < cols) {
-    float mu = mean[c.at];
+    float mu = means[own];
     for (int r = c.first; r < c.end; r += c.step) {
       size_t e = (size_t)r * cols + c.at;
       float d = dy[e];

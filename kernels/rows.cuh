@@ -12,6 +12,11 @@ struct Lanes {
   __device__ __forceinline__ int rank() const { return threadIdx.x & (width - 1); }
   __device__ __forceinline__ int size() const { return width; }
   __device__ __forceinline__ int row() const { return blockIdx.x * (blockDim.x / width) + threadIdx.x / width; }
+  // What p has for the row, which one lane reads for all; 0 for lanes of no row.
+  template <class T>
+  __device__ __forceinline__ T of_row(const T* p, bool there) const {
+    return __shfl_sync(FULL_WARP, there && rank() == 0 ? p[row()] : (T)0, 0, width);
+  }
   __device__ __forceinline__ float sum(float x) const {
     for (int distance = width / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(FULL_WARP, x, distance);
     return x;
@@ -31,6 +36,10 @@ struct Block {
   __device__ __forceinline__ int rank() const { return threadIdx.x; }
   __device__ __forceinline__ int size() const { return ROW_BLOCK; }
   __device__ __forceinline__ int row() const { return blockIdx.x; }
+  template <class T>
+  __device__ __forceinline__ T of_row(const T* p, bool there) const {
+    return __shfl_sync(FULL_WARP, there && rank() % WARP == 0 ? p[row()] : (T)0, 0);
+  }
   __device__ __forceinline__ float sum(float x) const { return block_sum(x, partial); }
   __device__ __forceinline__ float max(float x) const { return block_max(x, partial); }
 };

@@ -12,7 +12,8 @@ __device__ __forceinline__ int argmax(Lanes lanes, const float* x, int cols) {
   float best = -INFINITY_F;
   int at = cols;  // none yet
   for (int j = lanes.rank(); j < cols; j += lanes.size()) {
-    float v = j == 0 && x[0] != x[0] ? INFINITY_F : x[j];
+    float v = x[j];
+    if (j == 0 && v != v) v = INFINITY_F;
     if (v > best || (v == best && j < at)) {
       best = v;
       at = j;
@@ -32,7 +33,7 @@ __device__ __forceinline__ int argmax(Lanes lanes, const float* x, int cols) {
 // The class of row r: its label, or where its largest target stands.
 __device__ __forceinline__ int class_of(Lanes lanes, const float* t, const unsigned int* labels, int r, int cols,
                                         bool there) {
-  return labels ? (there ? (int)labels[r] : 0) : argmax(lanes, t + (size_t)r * cols, there ? cols : 0);
+  return labels ? (int)lanes.of_row(labels, there) : argmax(lanes, t + (size_t)r * cols, there ? cols : 0);
 }
 
 // rows[r] = the share of the row's columns where (p > threshold) equals the target. `width` lanes share a row.
