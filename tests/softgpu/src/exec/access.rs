@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::code::{Mem, MemSpace, Order};
 use super::warp::{Block, Fault, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED, Step, Warp};
 use crate::exec::code::Inst;
-use crate::memory::shadow::{self, Access, Actor, BYTES_MASK, Conflict, Entry, FINE};
+use crate::memory::shadow::{self, Access, Actor, BYTES_MASK, Conflict, Entry, FINE, Line};
 use crate::memory::{Allocation, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_SIZE};
 
 /// Bytes and their shadow, in global or in shared memory.
@@ -13,8 +13,10 @@ pub(crate) struct Area {
     pub host: *mut u8,
     pub shadow: *const Entry,
     pub fine: *const Entry,
+    pub lines: *const Line,
     pub shared: bool,
-    pub allocation: Option<Arc<Allocation>>,
+    /// Null in shared memory; kept alive by the launch's snapshot otherwise.
+    allocation: *const Allocation,
 }
 
 impl Area {
@@ -29,8 +31,19 @@ impl Area {
         unsafe { &*self.fine.add(byte as usize) }
     }
 
+    pub(crate) fn allocation(&self) -> Option<&Allocation> {
+        // SAFETY: null, or an allocation that the launch's snapshot keeps alive.
+        unsafe { self.allocation.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn line(&self, word: u64) -> &Line {
+        // SAFETY: as for `entry`: a line for each 32 words.
+        unsafe { &*self.lines.add((word / 32) as usize) }
+    }
+
     fn lock(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
-        self.allocation.as_ref().map(|a| a.fine_lock.lock().unwrap_or_else(|e| e.into_inner()))
+        self.allocation().map(|a| a.fine_lock.lock().unwrap_or_else(|e| e.into_inner()))
     }
 }
 
@@ -39,6 +52,7 @@ pub(crate) type Addresses = [u64; 32];
 
 /// # Safety
 /// `file` is the warp's register file and `i` an instruction made for it, whose operand `a` is the address.
+#[inline(always)]
 pub(crate) unsafe fn addresses(file: *const u8, i: &Inst, addr64: bool, m: u32) -> Addresses {
     let mut out = [0u64; 32];
     // SAFETY: the operand's place is within the file, of the width that `addr64` says.
@@ -151,27 +165,30 @@ impl Block<'_> {
         if shared {
             return self.shared_area(lo, hi, addrs, m, bytes);
         }
-        if let Some(a) = &self.recent
+        // SAFETY: null, or an allocation of the snapshot that this block holds.
+        if let Some(a) = unsafe { self.recent.as_ref() }
             && lo >= a.base
             && hi.wrapping_add(bytes) <= a.end()
             && hi.wrapping_add(bytes) > hi
         {
             return Ok(Some((global_area(a), a.base)));
         }
-        let Some(a) = self.find(lo) else {
+        // SAFETY: an allocation of the snapshot that this block holds.
+        let Some(a) = self.find(lo).map(|a| unsafe { &*Arc::as_ptr(a) }) else {
             let l = (0..32).find(|l| addrs[*l] == lo).unwrap_or(0) as u32;
             return Err(self.outside(lo, bytes, l));
         };
-        self.recent = Some(a.clone());
+        self.recent = a;
         if hi.wrapping_add(bytes) > a.end() || hi.wrapping_add(bytes) < hi {
             if m.count_ones() == 1 {
                 return Err(self.outside(hi, bytes, m.trailing_zeros()));
             }
             return Ok(None);
         }
-        Ok(Some((global_area(&a), a.base)))
+        Ok(Some((global_area(a), a.base)))
     }
 
+    #[inline(always)]
     fn shared_area(
         &mut self,
         lo: u64,
@@ -185,8 +202,9 @@ impl Block<'_> {
             host: self.shared,
             shadow: self.shared_shadow,
             fine: self.shared_fine,
+            lines: self.shared_lines,
             shared: true,
-            allocation: None,
+            allocation: std::ptr::null(),
         };
         let vars = &self.code.shared_vars;
         if let Some(v) = vars.get(self.region)
@@ -236,10 +254,10 @@ impl Block<'_> {
         Fault::new(ILLEGAL_ADDRESS, lane, format!("out of bounds: {bytes} bytes of shared memory at {place}"))
     }
 
-    fn find(&self, address: u64) -> Option<Arc<Allocation>> {
+    fn find(&self, address: u64) -> Option<&Arc<Allocation>> {
         let i = self.snapshot.partition_point(|a| a.base <= address);
         let a = self.snapshot.get(i.checked_sub(1)?)?;
-        (address < a.end()).then(|| a.clone())
+        (address < a.end()).then_some(a)
     }
 
     #[cold]
@@ -297,7 +315,7 @@ impl Block<'_> {
     }
 
     pub(crate) fn place(&self, area: &Area, offset: u64) -> String {
-        match &area.allocation {
+        match area.allocation() {
             Some(a) => format!("offset {offset} of {}", a.describe()),
             None => {
                 let o = offset as u32;
@@ -607,6 +625,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// `dst` are places in the warp's file for each element, of the width that `mem` says.
+    #[inline(always)]
     pub(crate) unsafe fn load(
         &mut self,
         w: &Warp,
@@ -621,24 +640,14 @@ impl Block<'_> {
             return each(m, |l| {
                 let one = [addrs[l as usize]; 32];
                 // SAFETY: as the caller's.
-                unsafe { self.load(w, mem, shared, &one, 1 << l, dst) }
+                unsafe { self.load_one(w, mem, shared, &one, 1 << l, dst) }
             });
         };
         if self.checks {
             let me = self.actor(shared, w);
             let access = if mem.order == Order::Sync { Access::Sync } else { Access::Read };
-            let mut left = m;
-            let mut last = u64::MAX;
-            while left != 0 {
-                let l = left.trailing_zeros();
-                left &= left - 1;
-                let a = addrs[l as usize];
-                // of equal neighbours the first and the last are enough: the word knows that several lanes read it
-                if a == last && left != 0 && addrs[left.trailing_zeros() as usize] == a {
-                    continue;
-                }
-                last = a;
-                self.note_read(&area, &me, w, l, a - base, bytes, access)?;
+            if access == Access::Sync || !known(&area, base, addrs, bytes, &me) {
+                self.note_reads(&area, base, &me, w, addrs, m, bytes, access)?;
             }
         }
         if mem.order == Order::Sync && !shared {
@@ -653,6 +662,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// As [`Self::load`], of the sources.
+    #[inline(always)]
     pub(crate) unsafe fn store(
         &mut self,
         w: &Warp,
@@ -667,10 +677,28 @@ impl Block<'_> {
             return each(m, |l| {
                 let one = [addrs[l as usize]; 32];
                 // SAFETY: as the caller's.
-                unsafe { self.store(w, mem, shared, &one, 1 << l, src) }
+                unsafe { self.store_one(w, mem, shared, &one, 1 << l, src) }
             });
         };
-        if let Some(a) = &area.allocation
+        // SAFETY: the caller's word.
+        unsafe { self.store_in((area, base), w, mem, shared, addrs, m, src) }
+    }
+
+    /// # Safety
+    /// As [`Self::store`]; all lanes' accesses are within the area.
+    #[inline(always)]
+    unsafe fn store_in(
+        &mut self,
+        (area, base): (Area, u64),
+        w: &Warp,
+        mem: &Mem,
+        shared: bool,
+        addrs: &Addresses,
+        m: u32,
+        src: &[u32],
+    ) -> Step<()> {
+        let bytes = u64::from(mem.bytes) * u64::from(mem.vec);
+        if let Some(a) = area.allocation()
             && let crate::memory::Kind::Const(n) = &a.kind
         {
             let text = format!("store to the constant `{n}`");
@@ -691,8 +719,35 @@ impl Block<'_> {
             apart &= last.is_none_or(|p| addrs[l] >= p + bytes);
             last = Some(addrs[l]);
         }
+        if self.checks && (bytes < 4 || sync) {
+            each(m, |l| {
+                area.line((addrs[l as usize] - base) / 4).forget();
+                Ok(())
+            })?;
+        }
+        if apart && !sync && mem.bytes == 4 && !mem.wide {
+            each(m, |l| {
+                let offset = addrs[l as usize] - base;
+                // SAFETY: the offset is within the area, places are lines of the file.
+                unsafe {
+                    let to = area.host.add(offset as usize).cast::<u32>();
+                    for (k, s) in src.iter().enumerate() {
+                        *to.add(k) = *w.file.add(*s as usize).cast::<u32>().add(l as usize);
+                    }
+                }
+                if self.checks {
+                    area.line(offset / 4).forget();
+                    self.note_write(&area, &me, l, offset, bytes);
+                }
+                Ok(())
+            })?;
+            return Ok(());
+        }
         each(m, |l| {
             let offset = addrs[l as usize] - base;
+            if self.checks {
+                area.line(offset / 4).forget();
+            }
             // SAFETY: the offset is within the area, `src` is the caller's word.
             let data = unsafe { collect(w.file, src, mem, l) };
             if self.checks && !apart && !sync {
@@ -711,6 +766,134 @@ impl Block<'_> {
             }
             Ok(())
         })
+    }
+
+    /// [`Self::load`] for the rarer ways there.
+    ///
+    /// # Safety
+    /// As [`Self::load`].
+    #[inline(never)]
+    pub(crate) unsafe fn load_any(
+        &mut self,
+        w: &Warp,
+        mem: &Mem,
+        shared: bool,
+        addrs: &Addresses,
+        m: u32,
+        dst: &[u32],
+    ) -> Step<()> {
+        // SAFETY: the caller's word.
+        unsafe { self.load(w, mem, shared, addrs, m, dst) }
+    }
+
+    /// # Safety
+    /// As [`Self::store`].
+    #[inline(never)]
+    pub(crate) unsafe fn store_any(
+        &mut self,
+        w: &Warp,
+        mem: &Mem,
+        shared: bool,
+        addrs: &Addresses,
+        m: u32,
+        src: &[u32],
+    ) -> Step<()> {
+        // SAFETY: the caller's word.
+        unsafe { self.store(w, mem, shared, addrs, m, src) }
+    }
+
+    /// A single lane's load, where the lanes' addresses lie in several allocations.
+    ///
+    /// # Safety
+    /// As [`Self::load`].
+    #[inline(never)]
+    unsafe fn load_one(
+        &mut self,
+        w: &Warp,
+        mem: &Mem,
+        shared: bool,
+        addrs: &Addresses,
+        m: u32,
+        dst: &[u32],
+    ) -> Step<()> {
+        let bytes = u64::from(mem.bytes) * u64::from(mem.vec);
+        let Some((area, base)) = self.area(shared, addrs, m, bytes)? else {
+            return Err(self.outside(addrs[0], bytes, m.trailing_zeros()));
+        };
+        if self.checks {
+            let me = self.actor(shared, w);
+            let access = if mem.order == Order::Sync { Access::Sync } else { Access::Read };
+            self.note_reads(&area, base, &me, w, addrs, m, bytes, access)?;
+        }
+        self.acquired |= mem.order == Order::Sync && !shared;
+        // SAFETY: the offset is within the area, `dst` is the caller's word.
+        unsafe { gather(&area, base, addrs, m, mem, w.file, dst) };
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Self::store`].
+    #[inline(never)]
+    unsafe fn store_one(
+        &mut self,
+        w: &Warp,
+        mem: &Mem,
+        shared: bool,
+        addrs: &Addresses,
+        m: u32,
+        src: &[u32],
+    ) -> Step<()> {
+        let bytes = u64::from(mem.bytes) * u64::from(mem.vec);
+        let Some(found) = self.area(shared, addrs, m, bytes)? else {
+            return Err(self.outside(addrs[0], bytes, m.trailing_zeros()));
+        };
+        // SAFETY: the caller's word.
+        unsafe { self.store_in(found, w, mem, shared, addrs, m, src) }
+    }
+
+    /// Every lane's read, word by word.
+    fn note_reads(
+        &self,
+        area: &Area,
+        base: u64,
+        me: &Actor,
+        w: &Warp,
+        addrs: &Addresses,
+        m: u32,
+        bytes: u64,
+        access: Access,
+    ) -> Step<()> {
+        if bytes < 4 || access != Access::Read {
+            return each(m, |l| self.note_read(area, me, w, l, addrs[l as usize] - base, bytes, access));
+        }
+        // the second half of the warp may read just what the first half does
+        let mirror = m == u32::MAX && addrs[..16] == addrs[16..];
+        let mut left = if mirror { m & 0xffff } else { m };
+        while left != 0 {
+            let l = left.trailing_zeros();
+            left &= left - 1;
+            let a = addrs[l as usize];
+            let mut several = mirror;
+            let mut other = if mirror { l + 16 } else { l };
+            // neighbours that read the same
+            while left != 0 && addrs[left.trailing_zeros() as usize] == a {
+                other = left.trailing_zeros();
+                left &= left - 1;
+                several = true;
+            }
+            let (word, n) = ((a - base) / 4, (bytes / 4) as usize);
+            // SAFETY: the access is within the area, whose shadow has an entry for each word.
+            let row = unsafe { std::slice::from_raw_parts(area.shadow.add(word as usize), n) };
+            let good = Entry::read_row(row, area.line(word), word, me, l, several, area.shared);
+            if good < n {
+                let rest = (n - good) as u64 * 4;
+                self.note_read(area, me, w, l, a - base + good as u64 * 4, rest, access)?;
+                if several {
+                    self.note_read(area, me, w, other, a - base + good as u64 * 4, rest, access)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn same_or_race(
@@ -735,8 +918,41 @@ impl Block<'_> {
     }
 }
 
-fn global_area(a: &Arc<Allocation>) -> Area {
-    Area { host: a.host, shadow: a.shadow, fine: a.fine, shared: false, allocation: Some(a.clone()) }
+/// Whether all words of a read are known to be in order, by their lines.
+#[inline(always)]
+fn known(area: &Area, base: u64, addrs: &Addresses, bytes: u64, me: &Actor) -> bool {
+    if bytes < 4 {
+        return false;
+    }
+    let width = ((1u64 << (bytes / 4)) - 1) as u32;
+    let mut offsets = [0u32; 32];
+    let (mut lo, mut hi) = (u32::MAX, 0);
+    for l in 0..32 {
+        let o = (addrs[l] - base) as u32;
+        offsets[l] = o;
+        lo = lo.min(o >> 7);
+        hi = hi.max(o >> 7);
+    }
+    // inactive lanes have the first active one's address
+    if hi - lo > 15 {
+        return false;
+    }
+    for line in lo..=hi {
+        let mut words = 0u32;
+        for o in offsets {
+            let here = if o >> 7 == line { width } else { 0 };
+            words |= here << (o >> 2 & 31);
+        }
+        if words != 0 && !area.line(u64::from(line) * 32).knows(me.horizon, words) {
+            return false;
+        }
+    }
+    true
+}
+
+#[inline(always)]
+fn global_area(a: &Allocation) -> Area {
+    Area { host: a.host, shadow: a.shadow, fine: a.fine, lines: a.lines, shared: false, allocation: a }
 }
 
 pub(crate) fn triple(t: [u32; 3]) -> String {
@@ -758,10 +974,22 @@ unsafe fn collect(file: *const u8, src: &[u32], mem: &Mem, lane: u32) -> [u8; 32
 }
 
 /// Loaded bytes into the registers.
+#[inline(always)]
 unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, file: *mut u8, dst: &[u32]) {
     let n = mem.bytes as usize;
     // SAFETY: offsets are within the area and places within the file, by the caller's word.
     unsafe {
+        if n == 4 && !mem.wide && m == u32::MAX && dst.len() == 4 {
+            let lines = [0, 1, 2, 3].map(|k: usize| file.add(dst[k] as usize).cast::<u32>());
+            for l in 0..32 {
+                let v = area.host.add((addrs[l] - base) as usize).cast::<[u32; 4]>().read();
+                *lines[0].add(l) = v[0];
+                *lines[1].add(l) = v[1];
+                *lines[2].add(l) = v[2];
+                *lines[3].add(l) = v[3];
+            }
+            return;
+        }
         if n == 4 && !mem.wide {
             for (k, d) in dst.iter().enumerate() {
                 let line = file.add(*d as usize).cast::<u32>();

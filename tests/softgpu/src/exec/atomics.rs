@@ -115,6 +115,7 @@ impl Block<'_> {
                 let me = self.actor(shared, w);
                 self.check_atomic(&area, &me, w, l, offset, bytes)?;
                 self.note_atomic(&area, &me, l, offset, bytes);
+                area.line(offset / 4).forget();
             }
             let lane = l as usize;
             // SAFETY: the offset is within the area and aligned, places are within the file by the caller's word.

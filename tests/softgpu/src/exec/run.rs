@@ -4,7 +4,7 @@
 //! first place they share; a group that spins for another one of its warp is set aside after a while.
 
 use super::access::{addresses, by_space};
-use super::code::{Inst, MemSpace};
+use super::code::{AtomTy, Inst, MemSpace};
 use super::exchange;
 use super::ops::{self, Done, Op};
 use super::warp::*;
@@ -28,39 +28,38 @@ pub(crate) fn run_warp(b: &mut Block<'_>, w: &mut Warp, fuel: u64) -> Result<Out
         // SAFETY: the features were just found.
         return unsafe { run_avx2(b, w, fuel) };
     }
-    run(b, w, fuel)
+    run::<false>(b, w, fuel)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn run_avx2(b: &mut Block<'_>, w: &mut Warp, fuel: u64) -> Result<Outcome, (Box<Fault>, u32)> {
-    run(b, w, fuel)
-}
-
-/// What the instruction loop stops for.
-enum Stop {
-    /// On to the next group.
-    Switch,
+    run::<true>(b, w, fuel)
 }
 
 #[inline(always)]
-fn run(b: &mut Block<'_>, w: &mut Warp, fuel: u64) -> Result<Outcome, (Box<Fault>, u32)> {
+fn run<const VECTOR: bool>(b: &mut Block<'_>, w: &mut Warp, fuel: u64) -> Result<Outcome, (Box<Fault>, u32)> {
     let mut left = fuel;
+    // a group that spins for one of its warp that is further on: that one runs for as long
+    let mut aside = false;
     loop {
-        let Some((at, limit)) = pick(w) else {
+        let Some((mut at, mut limit)) = pick(w) else {
             return Ok(if w.live == 0 { Outcome::Finished } else { Outcome::Blocked });
         };
-        let stint = if limit == u32::MAX { left } else { left.min(STINT) };
+        if std::mem::take(&mut aside)
+            && let Some(other) = furthest(w)
+        {
+            (at, limit) = (other, u32::MAX);
+        }
+        let alone = w.groups.len() == 1;
+        let stint = if alone { left } else { left.min(STINT) };
         let mut used = 0;
-        let result = run_group(b, w, at, limit, stint, &mut used);
+        let result = run_group::<VECTOR>(b, w, at, limit, stint, &mut used);
         w.executed += used;
         left -= used.min(left);
-        match result {
-            Ok(Stop::Switch) => {}
-            Err(e) => {
-                let pc = e.0.pc.unwrap_or(e.1);
-                return Err((e.0, pc));
-            }
+        if let Err(e) = result {
+            let pc = e.0.pc.unwrap_or(e.1);
+            return Err((e.0, pc));
         }
         if w.live == 0 {
             return Ok(Outcome::Finished);
@@ -68,19 +67,7 @@ fn run(b: &mut Block<'_>, w: &mut Warp, fuel: u64) -> Result<Outcome, (Box<Fault
         if left == 0 {
             return Ok(Outcome::Yield);
         }
-        if used >= STINT && limit != u32::MAX {
-            // it may be spinning for a group that is further on: let that one run for as long
-            if let Some(other) = furthest(w) {
-                let mut used = 0;
-                let result = run_group(b, w, other, u32::MAX, left.min(STINT), &mut used);
-                w.executed += used;
-                left -= used.min(left);
-                result.map_err(|e| (e.0.clone(), e.0.pc.unwrap_or(e.1)))?;
-                if left == 0 {
-                    return Ok(Outcome::Yield);
-                }
-            }
-        }
+        aside = used >= STINT && limit != u32::MAX;
     }
 }
 
@@ -122,14 +109,14 @@ fn furthest(w: &Warp) -> Option<usize> {
 }
 
 #[inline(always)]
-fn run_group(
+fn run_group<const VECTOR: bool>(
     b: &mut Block<'_>,
     w: &mut Warp,
     at: usize,
     limit: u32,
     fuel: u64,
     used: &mut u64,
-) -> Result<Stop, (Box<Fault>, u32)> {
+) -> Result<(), (Box<Fault>, u32)> {
     let file = w.file;
     let insts = b.insts;
     let scratch = b.code.scratch;
@@ -140,7 +127,7 @@ fn run_group(
         () => {{
             w.groups[at].pc = pc;
             *used = n;
-            return Ok(Stop::Switch);
+            return Ok(());
         }};
     }
     loop {
@@ -165,7 +152,7 @@ fn run_group(
                 w.groups[at] = Group { pc: pc + 1, mask: mask & !m, wait: Wait::Ready };
                 w.groups.push(Group { pc: i.x, mask: m, wait: Wait::Ready });
                 *used = n;
-                return Ok(Stop::Switch);
+                return Ok(());
             }
             continue;
         }
@@ -174,8 +161,24 @@ fn run_group(
             continue;
         }
         let whole = m == w.live;
+        if whole && i.op == Op::FmaF32 && b.tally.is_none() {
+            // an unrolled inner product is hundreds of these in a row
+            let mut i = i;
+            loop {
+                // SAFETY: the instruction was made for this file.
+                unsafe { fma(file, i) };
+                pc += 1;
+                // SAFETY: an arithmetic instruction is never the last.
+                i = unsafe { insts.get_unchecked(pc as usize) };
+                if i.op != Op::FmaF32 || i.guard != 0 || pc >= limit {
+                    break;
+                }
+                n += 1;
+            }
+            continue;
+        }
         // SAFETY: places are within the file.
-        let d = unsafe { file.add(if whole { i.d } else { scratch } as usize) };
+        let d = unsafe { file.add(std::hint::black_box(if whole { i.d } else { scratch }) as usize) };
         // SAFETY: the instruction was made for this file.
         match unsafe { ops::run(i.op, file, i, d) } {
             Done::Line => {
@@ -207,9 +210,13 @@ fn run_group(
         }
         match i.op {
             // SAFETY: the instruction was made for this file, as are all below.
-            Op::Load => unsafe { load(b, w, i, m) }.map_err(|e| (e, pc))?,
+            Op::Load => unsafe { if VECTOR { load_vector(b, w, i, m) } else { load_plain(b, w, i, m) } }
+                .map_err(|e| (e, pc))?,
             // SAFETY: as above.
-            Op::Store => unsafe { store(b, w, i, m, mask) }.map_err(|e| (e, pc))?,
+            Op::Store => {
+                unsafe { if VECTOR { store_vector(b, w, i, m, mask) } else { store_plain(b, w, i, m, mask) } }
+                    .map_err(|e| (e, pc))?
+            }
             Op::Exit => {
                 exit(b, w, m).map_err(|e| (e, pc))?;
                 w.groups[at].mask = mask & !m;
@@ -218,7 +225,7 @@ fn run_group(
                     w.groups.remove(at);
                 }
                 *used = n;
-                return Ok(Stop::Switch);
+                return Ok(());
             }
             _ => {
                 // SAFETY: as above.
@@ -226,7 +233,7 @@ fn run_group(
                     Next::Go => {}
                     Next::Wait => {
                         *used = n;
-                        return Ok(Stop::Switch);
+                        return Ok(());
                     }
                 }
             }
@@ -235,10 +242,62 @@ fn run_group(
     }
 }
 
+/// # Safety
+/// As [`load`]; the processor has the features.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+unsafe fn load_vector(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32) -> Step<()> {
+    // SAFETY: the caller's word.
+    unsafe { load(b, w, i, m) }
+}
+
+/// # Safety
+/// As [`store`]; the processor has the features.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+unsafe fn store_vector(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) -> Step<()> {
+    // SAFETY: the caller's word.
+    unsafe { store(b, w, i, m, mask) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use {load_plain as load_vector, store_plain as store_vector};
+
+/// # Safety
+/// As [`load`].
+#[inline(never)]
+unsafe fn load_plain(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32) -> Step<()> {
+    // SAFETY: the caller's word.
+    unsafe { load(b, w, i, m) }
+}
+
+/// # Safety
+/// As [`store`].
+#[inline(never)]
+unsafe fn store_plain(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) -> Step<()> {
+    // SAFETY: the caller's word.
+    unsafe { store(b, w, i, m, mask) }
+}
+
 enum Next {
     Go,
     /// The group's state says what it waits for.
     Wait,
+}
+
+/// # Safety
+/// The instruction was made for this file.
+#[inline(always)]
+unsafe fn fma(file: *mut u8, i: &Inst) {
+    // SAFETY: the caller's word.
+    unsafe {
+        let at = |o: u32| file.add(o as usize).cast::<u32>();
+        super::lanes::l3(at(i.d), at(i.a), at(i.b), at(i.c), |a, b, c| {
+            f32::from_bits(a).mul_add(f32::from_bits(b), f32::from_bits(c)).to_bits()
+        });
+    }
 }
 
 /// # Safety
@@ -267,13 +326,18 @@ unsafe fn merge64(d: *mut u64, s: *const u64, m: u32) {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 unsafe fn load(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32) -> Step<()> {
     let code = b.code;
     let mem = code.mems[i.x as usize];
     let dst = &code.pool[i.p as usize..i.p as usize + i.nd as usize];
     // SAFETY: the operand is an address of the width that `mem` says.
     let addrs = unsafe { addresses(w.file, i, mem.addr64, m) };
+    let direct = matches!(mem.space, MemSpace::Global | MemSpace::Const | MemSpace::Shared);
+    if direct && b.tally.is_none() {
+        // SAFETY: `dst` are the instruction's results.
+        return unsafe { b.load(w, &mem, mem.space == MemSpace::Shared, &addrs, m, dst) };
+    }
     by_space(mem.space, &addrs, m, |space, addrs, m| {
         // SAFETY: `dst` are the instruction's results.
         unsafe {
@@ -282,22 +346,22 @@ unsafe fn load(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32) -> Step<()> {
                     if let Some(t) = &mut b.tally {
                         t.shared(&addrs[..], m, &mem, false);
                     }
-                    b.load(w, &mem, true, addrs, m, dst)
+                    b.load_any(w, &mem, true, addrs, m, dst)
                 }
                 MemSpace::Local => b.load_local(w, &mem, addrs, m, dst),
                 MemSpace::Param => b.load_param(w, &mem, addrs, m, dst),
                 _ => {
                     if let Some(t) = &mut b.tally {
-                        t.global(&addrs[..], m, &mem, false);
+                        t.global(b.launch, &addrs[..], m, &mem, false);
                     }
-                    b.load(w, &mem, false, addrs, m, dst)
+                    b.load_any(w, &mem, false, addrs, m, dst)
                 }
             }
         }
     })
 }
 
-#[inline(never)]
+#[inline(always)]
 unsafe fn store(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) -> Step<()> {
     let code = b.code;
     let mem = code.mems[i.x as usize];
@@ -307,6 +371,10 @@ unsafe fn store(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) ->
     }
     // SAFETY: the operand is an address of the width that `mem` says.
     let addrs = unsafe { addresses(w.file, i, mem.addr64, m) };
+    if matches!(mem.space, MemSpace::Global | MemSpace::Shared) && b.tally.is_none() {
+        // SAFETY: `src` are the instruction's operands.
+        return unsafe { b.store(w, &mem, mem.space == MemSpace::Shared, &addrs, m, src) };
+    }
     by_space(mem.space, &addrs, m, |space, addrs, m| {
         // SAFETY: `src` are the instruction's operands.
         unsafe {
@@ -315,7 +383,7 @@ unsafe fn store(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) ->
                     if let Some(t) = &mut b.tally {
                         t.shared(&addrs[..], m, &mem, true);
                     }
-                    b.store(w, &mem, true, addrs, m, src)
+                    b.store_any(w, &mem, true, addrs, m, src)
                 }
                 MemSpace::Local => b.store_local(w, &mem, addrs, m, src),
                 MemSpace::Param => {
@@ -323,9 +391,9 @@ unsafe fn store(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) ->
                 }
                 _ => {
                     if let Some(t) = &mut b.tally {
-                        t.global(&addrs[..], m, &mem, true);
+                        t.global(b.launch, &addrs[..], m, &mem, true);
                     }
-                    b.store(w, &mem, false, addrs, m, src)
+                    b.store_any(w, &mem, false, addrs, m, src)
                 }
             }
         }
@@ -421,9 +489,15 @@ unsafe fn rare(
             let addrs = addresses(file, i, atom.addr64, m);
             // for an atomic, the address is the first operand after the result
             let ops = &code.pool[i.p as usize..i.p as usize + 1 + i.nu as usize];
+            let bytes = if matches!(atom.ty, AtomTy::U64 | AtomTy::S64 | AtomTy::F64) { 8 } else { 4 };
             by_space(atom.space, &addrs, m, |space, addrs, m| match space {
                 MemSpace::Shared => b.atomic(w, &atom, true, addrs, m, ops),
-                MemSpace::Global => b.atomic(w, &atom, false, addrs, m, ops),
+                MemSpace::Global => {
+                    if let Some(t) = &mut b.tally {
+                        t.global(b.launch, addrs, m, &crate::counters::shape(space, bytes), true);
+                    }
+                    b.atomic(w, &atom, false, addrs, m, ops)
+                }
                 _ => Err(Fault::new(
                     ILLEGAL_ADDRESS,
                     m.trailing_zeros(),

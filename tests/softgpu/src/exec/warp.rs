@@ -1,10 +1,8 @@
 //! The state of a warp and of the block it belongs to.
 
-use std::sync::Arc;
-
 use super::code::{Code, Inst};
 use crate::counters::Tally;
-use crate::memory::shadow::{Actor, Entry};
+use crate::memory::shadow::{Actor, Entry, Line};
 use crate::memory::{Allocation, Snapshot};
 use crate::sched::Launch;
 
@@ -82,7 +80,6 @@ pub(crate) struct Warp {
     pub committed: [u32; 32],
     /// Lanes stored something while others of the warp waited at a barrier.
     pub worked_apart: bool,
-    pub random: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,12 +102,13 @@ pub(crate) struct Block<'a> {
     pub shared: *mut u8,
     pub shared_shadow: *const Entry,
     pub shared_fine: *const Entry,
+    pub shared_lines: *const Line,
     /// Placed bytes of shared memory, and of them the dynamic ones.
     pub shared_size: u32,
     pub dynamic_base: u32,
     pub snapshot: Snapshot,
     /// The allocation found last.
-    pub recent: Option<Arc<Allocation>>,
+    pub recent: *const Allocation,
     pub worker: u32,
     pub clock: u64,
     pub block_start: u64,

@@ -3,7 +3,7 @@
 pub(crate) mod shadow;
 pub(crate) mod space;
 
-pub(crate) use shadow::Entry;
+pub(crate) use shadow::{Entry, Line};
 pub(crate) use space::{Allocation, Kind, Snapshot, Space};
 
 /// Generic addresses of a block's shared memory.

@@ -39,6 +39,35 @@ pub(crate) struct Entry {
     pub r: AtomicU64,
 }
 
+/// What is known of 32 words at once, so that a tile that all warps read is not looked at word by word each time:
+/// which of them were written before the horizon, and which have so many readers that one more changes nothing.
+#[repr(C)]
+pub(crate) struct Line {
+    /// The horizon for which `sets` holds.
+    stamp: AtomicU64,
+    /// Words written before it and read since by several warps (shared) or blocks (global).
+    sets: AtomicU64,
+}
+
+impl Line {
+    #[inline(always)]
+    pub(crate) fn knows(&self, horizon: u64, words: u32) -> bool {
+        words & !(self.sets.load(Relaxed) as u32) == 0 && self.stamp.load(Relaxed) == horizon
+    }
+
+    fn learn(&self, horizon: u64, words: u32) {
+        let old = if self.stamp.load(Relaxed) == horizon { self.sets.load(Relaxed) } else { 0 };
+        self.sets.store(old | u64::from(words), Relaxed);
+        self.stamp.store(horizon, Relaxed);
+    }
+
+    /// Something was written: nothing is known any more.
+    #[inline(always)]
+    pub(crate) fn forget(&self) {
+        self.stamp.store(u64::MAX, Relaxed);
+    }
+}
+
 /// Who accesses, and what is ordered before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actor {
@@ -140,6 +169,47 @@ impl Entry {
             return false;
         }
         t < me.warp_sync || (w & LANE_MASK) >> LANE_SHIFT == u64::from(lane)
+    }
+
+    /// Reads whole words in a row. `several`: not only this lane of the warp does. Returns how many were in order;
+    /// the one after them needs a closer look.
+    #[inline(always)]
+    pub(crate) fn read_row(
+        row: &[Entry],
+        line: &Line,
+        first: u64,
+        me: &Actor,
+        lane: u32,
+        several: bool,
+        shared: bool,
+    ) -> usize {
+        let low = me.floor << TIME_SHIFT;
+        let span = (me.horizon - me.floor) << TIME_SHIFT;
+        let horizon = me.horizon << TIME_SHIFT;
+        let mine = me.record(lane) | if several { MULTI_LANE } else { 0 };
+        let full = if shared { MULTI_WARP } else { MULTI_BLOCK };
+        let mut learnt = 0u32;
+        for (k, e) in row.iter().enumerate() {
+            let (w, r) = (e.w.load(Relaxed), e.r.load(Relaxed));
+            let in_order = w.wrapping_sub(low) < span && w & (BYTES_MASK | PENDING | FINE) == BYTES_MASK;
+            if !in_order {
+                return k;
+            }
+            if r < horizon {
+                e.r.store(mine, Relaxed);
+            } else if r & full != 0 {
+                learnt |= 1 << ((first + k as u64) % 32);
+            } else {
+                e.note_read(me, lane);
+                if several {
+                    e.note_read(me, lane ^ 1);
+                }
+            }
+        }
+        if learnt != 0 {
+            line.learn(me.horizon, learnt);
+        }
+        row.len()
     }
 
     /// Reads the bytes `bytes` of this word.

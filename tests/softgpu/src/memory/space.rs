@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::POISON;
-use super::shadow::{BYTES_ALL, Entry};
+use super::shadow::{BYTES_ALL, Entry, Line};
 
 const FIRST: u64 = 0x0001_0000_0000;
 const GAP: u64 = 0x1_0000;
@@ -33,6 +33,9 @@ pub(crate) struct Allocation {
     /// Entries of single bytes, for words that are accessed in parts. Touched under `fine_lock` only.
     pub fine: *mut Entry,
     pub fine_lock: Mutex<()>,
+    /// Summaries of 32 words each.
+    pub lines: *mut Line,
+    lines_layout: Layout,
     bytes_layout: Layout,
     shadow_layout: Layout,
     fine_layout: Layout,
@@ -60,6 +63,7 @@ impl Allocation {
         let bytes_layout = Layout::from_size_align(words * 4 + 64, 64).expect("an allocation's layout");
         let shadow_layout = Layout::array::<Entry>(words).expect("a shadow's layout");
         let fine_layout = Layout::array::<Entry>(words * 4).expect("a fine shadow's layout");
+        let lines_layout = Layout::array::<Line>(words.div_ceil(32)).expect("the lines' layout");
         Allocation {
             base,
             size,
@@ -68,6 +72,8 @@ impl Allocation {
             shadow: zeroed(shadow_layout).cast(),
             fine: zeroed(fine_layout).cast(),
             fine_lock: Mutex::new(()),
+            lines: zeroed(lines_layout).cast(),
+            lines_layout,
             bytes_layout,
             shadow_layout,
             fine_layout,
@@ -163,6 +169,7 @@ impl Drop for Allocation {
             dealloc(self.host, self.bytes_layout);
             dealloc(self.shadow.cast(), self.shadow_layout);
             dealloc(self.fine.cast(), self.fine_layout);
+            dealloc(self.lines.cast(), self.lines_layout);
         }
     }
 }
@@ -291,11 +298,6 @@ impl Space {
             )),
             None => Err(inner.nowhere(address)),
         }
-    }
-
-    /// Where an address that no allocation holds might have been meant to be.
-    pub(crate) fn nowhere(&self, address: u64) -> String {
-        self.read().nowhere(address)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

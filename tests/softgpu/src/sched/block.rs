@@ -10,7 +10,7 @@ use crate::exec::exchange;
 use crate::exec::ops::Op;
 use crate::exec::warp::*;
 use crate::exec::{Outcome, run_warp};
-use crate::memory::Entry;
+use crate::memory::{Entry, Line};
 
 /// Zeroed memory, aligned to a register line, that grows and is kept.
 struct Buffer {
@@ -68,6 +68,7 @@ pub(crate) struct Worker {
     shared: Buffer,
     shadow: Buffer,
     fine: Buffer,
+    lines: Buffer,
     warps: Vec<Warp>,
     random: u64,
 }
@@ -83,6 +84,7 @@ impl Worker {
             shared: Buffer::new(),
             shadow: Buffer::new(),
             fine: Buffer::new(),
+            lines: Buffer::new(),
             warps: Vec::new(),
             random: 0,
         }
@@ -103,6 +105,7 @@ impl Worker {
         let (dynamic_base, shared_size) = shared_layout(code, launch.dynamic);
         self.shared.grow(shared_size as usize + 64);
         self.shadow.grow((shared_size as usize / 4 + 16) * std::mem::size_of::<Entry>());
+        self.lines.grow((shared_size as usize / 128 + 2) * std::mem::size_of::<Line>());
         self.fine.grow((shared_size as usize + 64) * std::mem::size_of::<Entry>());
         if let Order::Random(seed) = launch.order {
             self.random = mix(seed ^ launch.number << 8 ^ u64::from(self.index));
@@ -120,7 +123,6 @@ impl Worker {
                 flights: Vec::new(),
                 committed: [0; 32],
                 worked_apart: false,
-                random: 0,
             });
         }
         for (i, w) in self.warps.iter_mut().enumerate().take(warps as usize) {
@@ -143,10 +145,11 @@ impl Worker {
             shared: self.shared.at,
             shared_shadow: self.shadow.at.cast(),
             shared_fine: self.fine.at.cast(),
+            shared_lines: self.lines.at.cast(),
             shared_size,
             dynamic_base,
             snapshot: launch.snapshot.clone(),
-            recent: None,
+            recent: std::ptr::null(),
             worker: self.index,
             clock: launch.start_time + 1,
             block_start: 0,
@@ -155,7 +158,7 @@ impl Worker {
             live_threads: threads,
             acquired: false,
             checks: launch.checks,
-            tally: launch.count.then(|| Box::new(Tally::new(launch, self.index))),
+            tally: launch.count.then(|| Box::new(Tally::new(launch))),
             used_local: false,
             region: 0,
         };
