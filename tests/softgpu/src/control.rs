@@ -58,6 +58,17 @@ pub unsafe extern "C" fn softgpu_set(key: *const c_char, value: *const c_char) -
     })
 }
 
+/// All counters by kernel as JSON, to be freed with [`softgpu_free`].
+#[unsafe(no_mangle)]
+pub extern "C" fn softgpu_counters() -> *mut c_char {
+    guard(std::ptr::null_mut(), || give(crate::counters::counters()))
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn softgpu_reset_counters() {
+    guard((), crate::counters::reset_counters);
+}
+
 /// The text of the last report, to be freed with [`softgpu_free`]; empty if there was none.
 #[unsafe(no_mangle)]
 pub extern "C" fn softgpu_report() -> *mut c_char {

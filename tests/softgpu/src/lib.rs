@@ -12,5 +12,6 @@ mod report;
 mod sched;
 
 pub mod control;
+pub use counters::{counters, reset_counters};
 pub use driver::exports;
 pub use report::{clear_report, last_report};

@@ -12,6 +12,7 @@ mod launch;
 mod memory;
 mod module;
 mod stream;
+mod symbols;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,7 @@ pub mod exports {
     pub use super::memory::*;
     pub use super::module::*;
     pub use super::stream::*;
+    pub use super::symbols::*;
 }
 
 /// `CUresult`
@@ -143,6 +145,11 @@ macro_rules! api {
                 $crate::driver::call(stringify!($name), || $body)
             }
         )*
+
+        /// This file's functions by name.
+        pub(crate) fn symbols() -> Vec<(&'static str, *const ())> {
+            vec![$((stringify!($name), $name as *const ())),*]
+        }
     };
 }
 pub(crate) use api;

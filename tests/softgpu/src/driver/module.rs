@@ -76,9 +76,9 @@ fn variables(m: &ptx::Module) -> Result<HashMap<String, Arc<Allocation>>, PtxErr
         let float = matches!(v.ty.as_str(), "f32" | "f64");
         for (i, init) in v.init.iter().enumerate() {
             let value = match init {
-                Init::Value(x, _) if float && n == 4 => u64::from((*x as i64 as f32).to_bits()),
-                Init::Value(x, _) if float => (*x as i64 as f64).to_bits(),
-                Init::Value(x, _) => *x,
+                Init::Value(x) if float && n == 4 => u64::from((*x as i64 as f32).to_bits()),
+                Init::Value(x) if float => (*x as i64 as f64).to_bits(),
+                Init::Value(x) => *x,
                 Init::Float(x, true) if n == 4 => u64::from((f64::from_bits(*x) as f32).to_bits()),
                 Init::Float(x, false) if n == 8 => f64::from(f32::from_bits(*x as u32)).to_bits(),
                 Init::Float(x, _) => *x,

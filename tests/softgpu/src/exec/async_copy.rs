@@ -1,9 +1,10 @@
 //! `cp.async`: data is read when the copy is issued and lands when its thread waits, so that a missing wait is seen.
 
 use super::access::each;
-use super::code::Inst;
+use super::code::{Inst, MemSpace};
 use super::warp::{Block, Fault, Flight, LAUNCH_FAILED, Step, Warp};
-use crate::memory::shadow::{Access, BYTES_MASK, Conflict, FINE, PENDING};
+use crate::counters::shape;
+use crate::memory::shadow::{Access, BYTES_MASK, FINE, PENDING};
 
 impl Block<'_> {
     /// # Safety
@@ -19,6 +20,11 @@ impl Block<'_> {
                 *w.file.add(i.c as usize).cast::<[u32; 32]>(),
             )
         };
+        if let Some(t) = &mut self.tally {
+            let reads = (0..32).filter(|l| count[*l] > 0).fold(0, |x, l| x | 1 << l) & m;
+            t.global(self.launch, &src, reads, &shape(MemSpace::Global, size as u8), false);
+            t.shared(&dst, m, &shape(MemSpace::Shared, size as u8), true);
+        }
         each(m, |l| {
             let n = u64::from(count[l as usize]);
             if n > size {
@@ -111,10 +117,6 @@ impl Block<'_> {
                 for k in 0..f.len / 4 {
                     // SAFETY: as above.
                     let e = unsafe { &*self.shared_shadow.add((f.to / 4 + k) as usize) };
-                    let r = e.r.load(Relaxed);
-                    if r >> 24 > e.w.load(Relaxed) >> 24 && r >> 24 >= self.last_barrier {
-                        debug_assert_ne!(Conflict::Unwritten, Conflict::WithRead(r));
-                    }
                     e.w.store(me.record(f.lane) | BYTES_MASK, Relaxed);
                 }
             }

@@ -158,16 +158,6 @@ pub(crate) struct Atom {
     pub ty: AtomTy,
     pub space: MemSpace,
     pub addr64: bool,
-    /// `red`: no result.
-    pub reduce: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ShflMode {
-    Up,
-    Down,
-    Bfly,
-    Idx,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +242,6 @@ pub(crate) struct Code {
     pub shared_packed: u32,
     /// Shared bytes with a gap behind each variable.
     pub shared_placed: u32,
-    pub dynamic_align: u32,
     pub uses_dynamic: bool,
     pub local_vars: Vec<Region>,
     pub local_bytes: u32,
@@ -263,9 +252,8 @@ pub(crate) struct Code {
     pub registers: u32,
     pub source: Arc<Source>,
     /// Keeps the module's variables alive.
-    pub variables: Vec<Arc<Allocation>>,
+    pub _variables: Vec<Arc<Allocation>>,
     pub has_loop: bool,
-    pub uses_async: bool,
 }
 
 /// The module's text, for reports.

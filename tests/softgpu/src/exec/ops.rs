@@ -23,7 +23,6 @@ pub(crate) enum Op {
     Zext16,
     Sext16,
     Zext8,
-    Sext8,
     F32FromS32,
     F32FromU32,
     S32FromF32,
@@ -170,7 +169,6 @@ pub(crate) enum Op {
     ScalarSet,
     Load,
     Store,
-    LoadParamAddr,
     Atom,
     Branch,
     BranchTable,
@@ -352,8 +350,6 @@ pub(crate) unsafe fn run(op: Op, file: *mut u8, i: &Inst, d: *mut u8) -> Done {
         Op::Sext16 => unsafe { lanes::l1(d.cast::<u32>(), at!(i.a, u32), |a| a as u16 as i16 as u32) },
         // SAFETY: places of this operation's widths.
         Op::Zext8 => unsafe { lanes::l1(d.cast::<u32>(), at!(i.a, u32), |a| a & 0xff) },
-        // SAFETY: places of this operation's widths.
-        Op::Sext8 => unsafe { lanes::l1(d.cast::<u32>(), at!(i.a, u32), |a| a as u8 as i8 as u32) },
         // SAFETY: places of this operation's widths.
         Op::F32FromS32 => unsafe {
             lanes::l1(d.cast::<u32>(), at!(i.a, u32), |a| (a as i32 as f32).to_bits())

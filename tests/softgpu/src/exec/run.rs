@@ -4,7 +4,7 @@
 //! first place they share; a group that spins for another one of its warp is set aside after a while.
 
 use super::access::{addresses, by_space};
-use super::code::{Inst, MemSpace};
+use super::code::{AtomTy, Inst, MemSpace};
 use super::exchange;
 use super::ops::{self, Done, Op};
 use super::warp::*;
@@ -352,7 +352,7 @@ unsafe fn load(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32) -> Step<()> {
                 MemSpace::Param => b.load_param(w, &mem, addrs, m, dst),
                 _ => {
                     if let Some(t) = &mut b.tally {
-                        t.global(&addrs[..], m, &mem, false);
+                        t.global(b.launch, &addrs[..], m, &mem, false);
                     }
                     b.load_any(w, &mem, false, addrs, m, dst)
                 }
@@ -391,7 +391,7 @@ unsafe fn store(b: &mut Block<'_>, w: &mut Warp, i: &Inst, m: u32, mask: u32) ->
                 }
                 _ => {
                     if let Some(t) = &mut b.tally {
-                        t.global(&addrs[..], m, &mem, true);
+                        t.global(b.launch, &addrs[..], m, &mem, true);
                     }
                     b.store_any(w, &mem, false, addrs, m, src)
                 }
@@ -489,9 +489,15 @@ unsafe fn rare(
             let addrs = addresses(file, i, atom.addr64, m);
             // for an atomic, the address is the first operand after the result
             let ops = &code.pool[i.p as usize..i.p as usize + 1 + i.nu as usize];
+            let bytes = if matches!(atom.ty, AtomTy::U64 | AtomTy::S64 | AtomTy::F64) { 8 } else { 4 };
             by_space(atom.space, &addrs, m, |space, addrs, m| match space {
                 MemSpace::Shared => b.atomic(w, &atom, true, addrs, m, ops),
-                MemSpace::Global => b.atomic(w, &atom, false, addrs, m, ops),
+                MemSpace::Global => {
+                    if let Some(t) = &mut b.tally {
+                        t.global(b.launch, addrs, m, &crate::counters::shape(space, bytes), true);
+                    }
+                    b.atomic(w, &atom, false, addrs, m, ops)
+                }
                 _ => Err(Fault::new(
                     ILLEGAL_ADDRESS,
                     m.trailing_zeros(),

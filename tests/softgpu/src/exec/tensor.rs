@@ -1,7 +1,7 @@
 //! `mma.sync` and `ldmatrix`: fragments as PTX lays them out over the lanes of a warp.
 
 use super::access::{each, misaligned};
-use super::code::{Inst, Mma, MmaKind};
+use super::code::{Inst, MemSpace, Mma, MmaKind};
 use super::round::{self, Mode};
 use super::warp::{Block, Fault, LAUNCH_FAILED, Step, Warp};
 use crate::memory::shadow::Access;
@@ -105,6 +105,9 @@ impl Block<'_> {
         let addrs = unsafe { *w.file.add(i.a as usize).cast::<[u64; 32]>() };
         let mut rows = [[0u16; 8]; 32];
         let used = if n == 4 { u32::MAX } else { (1 << (8 * n)) - 1 };
+        if let Some(t) = &mut self.tally {
+            t.shared(&addrs, used, &crate::counters::shape(MemSpace::Shared, 16), false);
+        }
         each(used, |l| {
             let a = addrs[l as usize];
             if a & 15 != 0 {

@@ -80,7 +80,6 @@ pub(crate) struct Warp {
     pub committed: [u32; 32],
     /// Lanes stored something while others of the warp waited at a barrier.
     pub worked_apart: bool,
-    pub random: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -478,7 +478,6 @@ pub(super) fn finish(mut l: Lower<'_>, f: &Function) -> Result<Code> {
         shared_vars: l.code.shared_vars,
         shared_packed: l.code.shared_packed,
         shared_placed: l.code.shared_placed,
-        dynamic_align: l.code.dynamic_align,
         uses_dynamic: l.code.uses_dynamic,
         local_vars: l.code.local_vars,
         local_bytes: l.code.local_bytes,
@@ -488,8 +487,7 @@ pub(super) fn finish(mut l: Lower<'_>, f: &Function) -> Result<Code> {
         required_threads: f.required_threads,
         registers: narrow + 2 * wide,
         source: l.cx.source.clone(),
-        variables: l.cx.globals.values().cloned().collect(),
+        _variables: l.cx.globals.values().cloned().collect(),
         has_loop,
-        uses_async: l.code.uses_async,
     })
 }

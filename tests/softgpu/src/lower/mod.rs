@@ -122,7 +122,6 @@ pub(crate) struct Parts {
     pub shared_placed: u32,
     pub dynamic_align: u32,
     pub uses_dynamic: bool,
-    pub uses_async: bool,
     pub local_vars: Vec<Region>,
     pub local_bytes: u32,
     pub params: Vec<ParamInfo>,

@@ -285,7 +285,7 @@ impl Decoder<'_, '_, '_> {
         for arg in &args[at + 1..] {
             uses.push(self.any(arg, ty)?);
         }
-        let atom = Atom { op, ty: kind, space, addr64: self.is_wide(a), reduce };
+        let atom = Atom { op, ty: kind, space, addr64: self.is_wide(a) };
         self.l.code.atoms.push(atom);
         let x = self.l.code.atoms.len() as u32 - 1;
         self.l.emit_full(Op::Atom, vec![d], uses, x, off, None);
@@ -353,7 +353,6 @@ impl Decoder<'_, '_, '_> {
         if !self.take("async") {
             return self.unknown();
         }
-        self.l.code.uses_async = true;
         let args = self.args;
         if self.take("commit_group") {
             self.done(0)?;

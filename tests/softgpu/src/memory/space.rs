@@ -300,11 +300,6 @@ impl Space {
         }
     }
 
-    /// Where an address that no allocation holds might have been meant to be.
-    pub(crate) fn nowhere(&self, address: u64) -> String {
-        self.read().nowhere(address)
-    }
-
     pub(crate) fn snapshot(&self) -> Snapshot {
         if let Some(s) = &self.read().snapshot {
             return s.clone();

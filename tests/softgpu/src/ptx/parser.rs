@@ -53,7 +53,7 @@ pub(crate) struct Statement {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Init {
-    Value(u64, bool),
+    Value(u64),
     Float(u64, bool),
     Address(String, i64),
 }
@@ -488,7 +488,7 @@ impl Parser {
         }
         let negative = self.eat('-');
         match self.next()? {
-            Tok::Int(v) => out.push(Init::Value(if negative { v.wrapping_neg() } else { v }, false)),
+            Tok::Int(v) => out.push(Init::Value(if negative { v.wrapping_neg() } else { v })),
             Tok::F32(v) => out.push(Init::Float(u64::from(v), false)),
             Tok::F64(v) => out.push(Init::Float(v, true)),
             Tok::Word(w) => {

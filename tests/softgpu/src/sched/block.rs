@@ -123,7 +123,6 @@ impl Worker {
                 flights: Vec::new(),
                 committed: [0; 32],
                 worked_apart: false,
-                random: 0,
             });
         }
         for (i, w) in self.warps.iter_mut().enumerate().take(warps as usize) {
@@ -159,7 +158,7 @@ impl Worker {
             live_threads: threads,
             acquired: false,
             checks: launch.checks,
-            tally: launch.count.then(|| Box::new(Tally::new(launch, self.index))),
+            tally: launch.count.then(|| Box::new(Tally::new(launch))),
             used_local: false,
             region: 0,
         };

@@ -33,6 +33,7 @@ pub(crate) struct Launch {
     next: AtomicU64,
     stop: AtomicBool,
     fault: Mutex<Option<(u32, String)>>,
+    pub tally: Mutex<Option<crate::counters::Tally>>,
     /// For each worker: when it began which block.
     log: Vec<Mutex<Vec<(u64, u64)>>>,
     /// For each worker: its clock at the last __threadfence.
@@ -73,6 +74,7 @@ impl Launch {
             next: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             fault: Mutex::new(None),
+            tally: Mutex::new(None),
             log: (0..workers).map(|_| Mutex::new(Vec::new())).collect(),
             fences: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             end_time: AtomicU64::new(start_time + 1),

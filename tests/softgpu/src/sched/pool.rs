@@ -94,6 +94,9 @@ pub(crate) fn launch(
             job = p.done.wait(job).unwrap_or_else(|e| e.into_inner());
         }
     }
+    if launch.count {
+        crate::counters::record(&launch);
+    }
     state.clock = launch.end_time.load(SeqCst) + 1;
     if ran.is_err() {
         return Err((999, format!("the software GPU itself failed in kernel {}", code.name)));
