@@ -1,7 +1,7 @@
 //! Work for every kernel: each op once, on tensors of a size that is small for a GPU in software and large for a real
 //! one. `handgrad bench --kernels` times it or counts what the kernels do; tests make sure that no kernel is left out.
 
-use super::Cuda;
+use super::{Cuda, Rung};
 use crate::activations::Activation;
 use crate::backend::{Affine, CellActivations, Gemm, HostRows, LossTerm, Target};
 use crate::device::Device;
@@ -109,6 +109,7 @@ pub fn exercises(cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
     let mut c = Course { device, rng: Rng::new(1, 0), all: Vec::new() };
     elementwise(&mut c, size)?;
     products(&mut c, size)?;
+    rungs(&mut c, cuda, size)?;
     activations(&mut c, size)?;
     windows(&mut c, size)?;
     normalization(&mut c, size)?;
@@ -194,6 +195,57 @@ fn products(c: &mut Course, size: Size) -> Result<()> {
         dev.dense(Activation::Relu, x.view(), w.view(), Some(b.view()), y.view_mut())
     });
     e.flops = 2.0 * (m * n * k) as f64;
+    Ok(())
+}
+
+/// The kernels that no op takes for small shapes, or at all: every rung of the product and the convolution.
+fn rungs(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
+    let rungs = Rung::ALL.into_iter().filter(|r| r.needs() <= cuda.facts().architecture);
+    for rung in rungs {
+        // In software a ragged one, so that edges are met; on a GPU one that cuBLAS is fast at.
+        let [m, n, k] = [pick(size, 132, 4096), pick(size, 72, 4096), pick(size, 44, 4096)];
+        for (name, g) in [("nn", Gemm::nn()), ("tn", Gemm::tn()), ("nt", Gemm::nt()), ("tt", Gemm::tt())] {
+            let a = c.normal(if g.transpose_a { [k, m] } else { [m, k] })?;
+            let b = c.normal(if g.transpose_b { [n, k] } else { [k, n] })?;
+            let (mut y, cuda) = (c.normal([m, n])?, cuda.clone());
+            let e = c.add(
+                format!("rung {rung} {name} {m} × {n} × {k}"),
+                m * k + k * n + m * n,
+                move |_| cuda.gemm_with(rung, g, a.view(), b.view(), y.view_mut()),
+            );
+            (e.flops, e.gemm) = (2.0 * (m * n * k) as f64, (name == "nn").then_some([m, n, k]));
+        }
+    }
+    let (mut y, a, b) = (c.normal([50, 30])?, c.normal([50, 0])?, c.normal([0, 30])?);
+    c.add("gemm without steps", 2 * 1500, move |dev| {
+        dev.gemm(Gemm::nn().add(), a.view(), b.view(), y.view_mut())
+    });
+    let (n, side, channels) = (pick(size, 1, 256), pick(size, 12, 56), pick(size, 8, 64));
+    let w = Window::new([side, side, channels].into(), &[3, 3], &[1, 1], &[1, 1], Padding::Same)?;
+    let (images, maps) = (Shape::from([n, side, side, channels]), Shape::from([n, side, side, channels]));
+    let kernel = Shape::from([3, 3, channels, channels]);
+    for rung in [Rung::WarpTiled, Rung::Medium, Rung::Small] {
+        let flops = 2.0 * (maps.len() * 9 * channels) as f64;
+        let numbers = images.len() + maps.len() + kernel.len();
+        let (x, k, mut y, gpu) = (c.normal(images)?, c.normal(kernel)?, c.normal(maps)?, cuda.clone());
+        let name = format!("conv 3×3 {images} on {rung}");
+        c.add(name, numbers, move |_| {
+            gpu.conv_with(rung, &w, Activation::Relu, x.view(), k.view(), None, y.view_mut())
+        })
+        .flops = flops;
+        let (x, dz, mut dk, gpu) = (c.normal(images)?, c.normal(maps)?, c.normal(kernel)?, cuda.clone());
+        let name = format!("conv 3×3 {images} backward, kernel, on {rung}");
+        c.add(name, numbers, move |_| {
+            gpu.conv_backward_kernel_with(rung, &w, x.view(), dz.view(), dk.view_mut())
+        })
+        .flops = flops;
+        let (dz, k, mut dx, gpu) = (c.normal(maps)?, c.normal(kernel)?, c.normal(images)?, cuda.clone());
+        let name = format!("conv 3×3 {images} backward, input, on {rung}");
+        c.add(name, numbers, move |_| {
+            gpu.conv_backward_input_with(rung, &w, dz.view(), k.view(), dx.view_mut())
+        })
+        .flops = flops;
+    }
     Ok(())
 }
 
