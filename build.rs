@@ -31,10 +31,10 @@ fn main() {
             fs::read_to_string(format!("kernels/{file}")).map_err(|e| format!("kernels/{file}: {e}"))
         };
         let text = read(&format!("{name}.cu")).unwrap();
-        let entries = source::entries(&text);
+        let entries = entries(&text);
         assert!(!entries.is_empty(), "{}: no kernel found", path.display());
         let inlined = source::inline_headers(&format!("{name}.cu"), &read).unwrap();
-        let (needs, kind) = (source::needs(&text), camel_case(name));
+        let (needs, kind) = (needs(&text), camel_case(name));
 
         write!(fields, "    {name}: OnceLock<{kind}>,\n").unwrap();
         write!(starts, "            {name}: OnceLock::new(),\n").unwrap();
@@ -69,7 +69,7 @@ fn main() {
 }
 
 /// The struct of one file's kernels, with a method for each.
-fn handles(file: &str, kind: &str, entries: &[source::Entry]) -> String {
+fn handles(file: &str, kind: &str, entries: &[Entry]) -> String {
     let mut code =
         format!("/// Handles of the kernels in `kernels/{file}.cu`.\npub(super) struct {kind} {{\n");
     for e in entries {
@@ -131,4 +131,43 @@ fn rust_name(c: &str) -> String {
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_').map(|w| w[..1].to_uppercase() + &w[1..]);
     words.by_ref().collect::<String>() + "Kernels"
+}
+
+/// The oldest architecture that a file claims: the number in its line `// needs: sm_80`, or 75.
+fn needs(source: &str) -> u32 {
+    let claim = source.lines().find_map(|line| line.strip_prefix("// needs: sm_"));
+    claim.and_then(|n| n.trim().parse().ok()).unwrap_or(75)
+}
+
+/// A kernel's name and its parameters: their types in C, without `const` and `__restrict__`, and their names.
+struct Entry {
+    name: String,
+    parameters: Vec<(String, String)>,
+}
+
+/// All kernels of a source: everything that is declared `extern "C" __global__ void`.
+fn entries(source: &str) -> Vec<Entry> {
+    // Comments may show a declaration without being one.
+    let code: String =
+        source.lines().map(|l| l.split("//").next().unwrap_or("").to_string() + "\n").collect();
+    let mut found = Vec::new();
+    for declaration in code.split("extern \"C\" __global__ void").skip(1) {
+        let mut rest = declaration.trim_start();
+        if let Some(bounds) = rest.strip_prefix("__launch_bounds__") {
+            rest = bounds.split_once(')').map_or("", |(_, after)| after).trim_start();
+        }
+        let (Some((name, rest)), true) = (rest.split_once('('), !rest.is_empty()) else { continue };
+        let list = rest.split(')').next().unwrap_or("");
+        let parameters = list.split(',').filter(|p| !p.trim().is_empty()).map(parameter).collect();
+        found.push(Entry { name: name.trim().to_string(), parameters });
+    }
+    found
+}
+
+/// `const float* __restrict__ x` is `("float*", "x")`.
+fn parameter(text: &str) -> (String, String) {
+    let text = text.replace("__restrict__", " ").replace("const ", " ").replace('*', "* ");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (name, kind) = words.split_last().map_or(("", &[][..]), |(name, kind)| (*name, kind));
+    (kind.join(" ").replace(" *", "*"), name.to_string())
 }

@@ -194,7 +194,7 @@ mod tests {
         divisors.extend([(1 << 30) + 1, (1 << 31) - 1, 715_827_883, 3 << 29]);
         for d in divisors {
             let by = Divisor::new(d as usize);
-            let mut check = |n: u64| {
+            let check = |n: u64| {
                 assert_eq!((n * u64::from(by.multiplier)) >> by.shift, n / d, "{n} / {d}");
             };
             for q in [0, 1, 2, 3, 1000, ((1 << 31) - 1) / d] {

@@ -37,7 +37,10 @@ pub(super) fn args(op: &'static str, w: &Window, filters: usize) -> Result<Windo
         far.saturating_add(reach).saturating_add(extent) <= MOST
     });
     if !fits || w.taps().saturating_mul(filters) > MOST {
-        return Err(Error::op(op, format!("a window {:?} over {:?} is too large for a GPU", w.kernel, w.input)));
+        return Err(Error::op(
+            op,
+            format!("a window {:?} over {:?} is too large for a GPU", w.kernel, w.input),
+        ));
     }
     let ints = |v: [usize; 3]| v.map(|i| i as i32);
     let by = |v: [usize; 3]| v.map(Divisor::new);

@@ -109,6 +109,7 @@ pub fn exercises(cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
     let mut c = Course { device, rng: Rng::new(1, 0), all: Vec::new() };
     elementwise(&mut c, size)?;
     products(&mut c, size)?;
+    ladder(&mut c, cuda, size)?;
     rungs(&mut c, cuda, size)?;
     activations(&mut c, size)?;
     windows(&mut c, size)?;
@@ -198,24 +199,32 @@ fn products(c: &mut Course, size: Size) -> Result<()> {
     Ok(())
 }
 
-/// The kernels that no op takes for small shapes, or at all: every rung of the product and the convolution.
-fn rungs(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
-    let rungs = Rung::ALL.into_iter().filter(|r| r.needs() <= cuda.facts().architecture);
-    for rung in rungs {
-        // In software a ragged one, so that edges are met; on a GPU one that cuBLAS is fast at.
-        let [m, n, k] = [pick(size, 132, 4096), pick(size, 72, 4096), pick(size, 44, 4096)];
+/// Every rung of the ladder, every transpose, as one product and in parts.
+fn ladder(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
+    let side = pick(size, 256, 4096);
+    for rung in Rung::ALL.into_iter().filter(|r| r.needs() <= cuda.facts().architecture) {
         for (name, g) in [("nn", Gemm::nn()), ("tn", Gemm::tn()), ("nt", Gemm::nt()), ("tt", Gemm::tt())] {
-            let a = c.normal(if g.transpose_a { [k, m] } else { [m, k] })?;
-            let b = c.normal(if g.transpose_b { [n, k] } else { [k, n] })?;
-            let (mut y, cuda) = (c.normal([m, n])?, cuda.clone());
-            let e = c.add(
-                format!("rung {rung} {name} {m} × {n} × {k}"),
-                m * k + k * n + m * n,
-                move |_| cuda.gemm_with(rung, g, a.view(), b.view(), y.view_mut()),
-            );
-            (e.flops, e.gemm) = (2.0 * (m * n * k) as f64, (name == "nn").then_some([m, n, k]));
+            let (a, b, mut y) = (c.normal([side, side])?, c.normal([side, side])?, c.normal([side, side])?);
+            let cuda = cuda.clone();
+            let e = c.add(format!("rung {rung} {name} {side}³"), 3 * side * side, move |_| {
+                cuda.gemm_with(rung, g, a.view(), b.view(), y.view_mut())
+            });
+            (e.flops, e.gemm) = (2.0 * (side as f64).powi(3), (name == "nn").then_some([side; 3]));
         }
     }
+    let (products, m, n, k) = (pick(size, 3, 64), 96, 64, pick(size, 50, 512));
+    let (a, b) = (c.normal([products, m, k])?, c.normal([products, k, n])?);
+    let (mut y, cuda) = (c.normal([products, m, n])?, cuda.clone());
+    let numbers = products * (m * k + k * n + m * n);
+    c.add(format!("gemm batched {products} × {m} × {n} × {k}"), numbers, move |_| {
+        cuda.gemm_batched(Gemm::nn(), a.view(), b.view(), y.view_mut())
+    })
+    .flops = 2.0 * (products * m * n * k) as f64;
+    Ok(())
+}
+
+/// The kernels that no op takes for small shapes: a product without steps, and every rung of the convolution.
+fn rungs(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
     let (mut y, a, b) = (c.normal([50, 30])?, c.normal([50, 0])?, c.normal([0, 30])?);
     c.add("gemm without steps", 2 * 1500, move |dev| {
         dev.gemm(Gemm::nn().add(), a.view(), b.view(), y.view_mut())

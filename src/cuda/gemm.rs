@@ -290,7 +290,12 @@ pub(super) fn add_parts(
 /// A block for each tile of C (or a few elements of it), and `z` layers of them.
 pub(super) fn grid(op: &'static str, rung: Rung, m: usize, n: usize, z: usize) -> Result<Grid> {
     let tiles = match rung.tile() {
-        0 => return Ok(Grid { blocks: [Grid::elements(m * n).blocks[0], 1, z as u32], ..Grid::elements(m * n) }),
+        0 => {
+            return Ok(Grid {
+                blocks: [Grid::elements(m * n).blocks[0], 1, z as u32],
+                ..Grid::elements(m * n)
+            });
+        }
         tile => m.div_ceil(tile) * n.div_ceil(tile),
     };
     match u32::try_from(tiles) {
@@ -391,9 +396,7 @@ pub(super) fn fused(f: Activation) -> (Activation, Option<Activation>) {
 /// A bias of `units` numbers, or null.
 pub(super) fn bias(cuda: &Cuda, op: &'static str, b: Option<View>, units: usize) -> Result<Ptr> {
     match b {
-        Some(b) if b.len() != units => {
-            Err(Error::op(op, format!("a bias {} for {units} units", b.shape())))
-        }
+        Some(b) if b.len() != units => Err(Error::op(op, format!("a bias {} for {units} units", b.shape()))),
         b => cuda.read_or_null(b),
     }
 }
@@ -458,7 +461,8 @@ impl Cuda {
         let stride = |s: crate::Shape| if s.rows() == 1 { 0 } else { s.sample().len() };
         let batch = [stride(sa), stride(sb), m * n];
         let at = [self.read(a)?, self.read(b)?, Ptr::NULL, self.write(c)?];
-        Product { products, batch, ..Product::new(g, (m, n, k), Activation::Linear)? }.run(self, rung, parts, at)
+        Product { products, batch, ..Product::new(g, (m, n, k), Activation::Linear)? }
+            .run(self, rung, parts, at)
     }
 }
 

@@ -2,7 +2,6 @@
 //! multiprocessor be. Needs NVRTC, and neither driver nor GPU.
 
 use super::module::{self, KernelFile, Output};
-use super::source;
 use crate::error::Result;
 
 /// The architectures that every kernel is compiled for in the tests: Turing to Blackwell.
@@ -76,7 +75,7 @@ impl KernelFacts {
 /// NVRTC is not there; the file does not compile.
 pub fn inspect(file: &KernelFile, architecture: u32) -> Result<Vec<KernelFacts>> {
     let (_, log) = module::compile(file.name, file.source, &format!("sm_{architecture}"), Output::Cubin)?;
-    let bounds = source::launch_bounds(file.source);
+    let bounds = launch_bounds(file.source);
     let threads = |name: &str| bounds.iter().find(|(n, _)| n == name).map_or(256, |(_, threads)| *threads);
     let mut facts: Vec<KernelFacts> = Vec::new();
     for line in log.lines() {
@@ -104,4 +103,17 @@ pub fn inspect(file: &KernelFile, architecture: u32) -> Result<Vec<KernelFacts>>
     }
     facts.retain(|f| file.kernels.contains(&f.name.as_str()));
     Ok(facts)
+}
+
+/// The kernels that declare how many threads their blocks have at most, with that number.
+fn launch_bounds(source: &str) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    for declaration in source.split("extern \"C\" __global__ void").skip(1) {
+        let Some(rest) = declaration.trim_start().strip_prefix("__launch_bounds__(") else { continue };
+        let Some((bounds, rest)) = rest.split_once(')') else { continue };
+        let threads = bounds.split(',').next().and_then(|n| n.trim().parse().ok());
+        let name = rest.split('(').next().unwrap_or("").trim().to_string();
+        found.extend(threads.map(|threads| (name, threads)));
+    }
+    found
 }

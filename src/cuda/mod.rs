@@ -8,7 +8,7 @@
 //! | memory | memory of the device |
 //! | layout | how blocks lie over the rows and columns of a matrix |
 //! | abi | pointers, arguments and structs as kernels see them |
-//! | source | reads CUDA source as text; `build.rs` uses it to generate the table of kernels |
+//! | source | puts headers into CUDA source; `build.rs` does, too |
 //! | exercises | work for every kernel, to be timed or counted |
 //! | timing | the device's clock, its roofline, cuBLAS |
 //! | software | the controls of a driver in software |

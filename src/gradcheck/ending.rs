@@ -64,7 +64,7 @@ impl Ending {
     pub(super) fn forward(&mut self, device: &Device, output: View, dy: ViewMut) -> Result<f64> {
         match self {
             Ending::Cotangent { r, y } => {
-                output.read(y);
+                output.read(y)?;
                 Ok(r.iter().zip(y).map(|(r, y)| r * *y).sum()) //        L = Σ r ⊙ y
             }
             Ending::Loss(m) => {
