@@ -340,3 +340,47 @@ fn every_rung_of_the_convolution() {
         }
     }
 }
+
+/// What the kernels do, by the software GPU's count, at 256³. Fails if the best exact rung falls behind: fewer than 85 % of
+/// the instructions of its main loop are multiply-adds, an access is not coalesced, a bank is met twice, or it reads more
+/// than a tile of 128 × 128 must.
+#[test]
+fn the_best_rung_does_little_else_than_multiply_and_add() {
+    let Some((cuda, _alone)) = cuda() else { return };
+    let Some(soft) = gpu::Soft::new() else { return };
+    const N: usize = 256;
+    let mut rng = Rng::new(1, 0);
+    let numbers = normal(&mut rng, N * N);
+    let (a, b) = (Place::new(&cuda, 0, [N, N], &numbers), Place::new(&cuda, 0, [N, N], &numbers));
+    let mut c = Place::new(&cuda, 0, [N, N], &[]);
+    soft.set("counters", "1");
+    for rung in rungs(&cuda).filter(|r| r.splits()) {
+        for (name, g) in ["nn", "tn", "nt", "tt"].into_iter().zip(TRANSPOSES) {
+            soft.reset_counters();
+            cuda.gemm_with(rung, g, a.view(), b.view(), c.view_mut()).unwrap();
+            cuda.synchronize().unwrap();
+            let all = soft.counters();
+            let k = &all[format!("gemm_{rung}_{name}")];
+            let number = |path: &str| k.pointer(path).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{path}: {k}"));
+            let share = number("/main_loop/fma_share");
+            let sectors = [number("/global_load/sectors"), number("/global_store/sectors")];
+            let fewest = [number("/global_load/sectors_coalesced"), number("/global_store/sectors_coalesced")];
+            let conflicts =
+                ["load", "store"].map(|way| number(&format!("/main_loop/shared_{way}/conflicts")));
+            let passes = number("/main_loop/shared_load/wavefronts");
+            let bytes = number("/global_load/bytes_requested");
+            println!(
+                "{rung} {name}: {:.1} % multiply-adds; sectors {sectors:?} of {fewest:?}; conflicts {conflicts:?} in {passes} \
+                 passes; {bytes} bytes read",
+                100.0 * share
+            );
+            if rung == Rung::WarpTiled {
+                assert!(share >= 0.85, "{name}: {share}");
+                assert_eq!(sectors, fewest, "{name}");
+                assert_eq!(conflicts, [0.0; 2], "{name}");
+                assert_eq!(bytes, (4 * 2 * N * N * N / 128) as f64, "{name}");
+            }
+        }
+    }
+    soft.set("counters", "0");
+}
