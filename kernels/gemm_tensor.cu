@@ -122,7 +122,7 @@ struct Exact {
   }
 
   __device__ __forceinline__ void multiply(const float* panels) {
-    multiply_panels<T>(panels + read_a, panels + read_b, sum);
+    multiply_panels<T, false>(panels + read_a, panels + read_b, sum);
   }
 
   __device__ __forceinline__ void finish_tile(float* shared, const GemmArgs& g, const float* bias, float* c) {

@@ -199,27 +199,33 @@ struct Panel : Share<EXTENT, THREADS, ALONG_K, VEC> {
 
 // ---------------------------------------------------------------------------------- computing
 
+// COUNT floats in groups of four, NEXT floats apart.
+template <int COUNT, int NEXT>
+__device__ __forceinline__ void read_fours(const float* from, float (&to)[COUNT]) {
+#pragma unroll
+  for (int g = 0; g < COUNT / 4; ++g) {
+    float4 v = *(const float4*)(from + g * NEXT);
+    to[4 * g] = v.x, to[4 * g + 1] = v.y, to[4 * g + 2] = v.z, to[4 * g + 3] = v.w;
+  }
+}
+
 // sum[i][j] += Σ over STEP steps of A[row i][k] · B[k][column j]. `a` and `b` point to the thread's first row and column.
 // Per step of 8 × 8: four 16-byte reads for 64 multiply-adds. Unrolled, every address is a register and a constant.
-template <class T>
+//
+// DOWN says which operand comes first, and whether the 64 go down the columns or along the rows. It is all the same to
+// the result; but assemblers find room for everything in 128 registers in one order, and not in the other.
+template <class T, bool DOWN>
 __device__ __forceinline__ void multiply_panels(const float* a, const float* b, float (&sum)[T::TALL][T::WIDE]) {
 #pragma unroll
   for (int k = 0; k < STEP; ++k) {
     float left[T::TALL], right[T::WIDE];
+    if (DOWN) read_fours<T::TALL, T::NEXT_ROWS>(a + k * T::A_ROW, left);
+    read_fours<T::WIDE, T::NEXT_COLUMNS>(b + k * T::B_ROW, right);
+    if (!DOWN) read_fours<T::TALL, T::NEXT_ROWS>(a + k * T::A_ROW, left);
 #pragma unroll
-    for (int g = 0; g < T::TALL / 4; ++g) {
-      float4 v = *(const float4*)(a + k * T::A_ROW + g * T::NEXT_ROWS);
-      left[4 * g] = v.x, left[4 * g + 1] = v.y, left[4 * g + 2] = v.z, left[4 * g + 3] = v.w;
-    }
-#pragma unroll
-    for (int g = 0; g < T::WIDE / 4; ++g) {
-      float4 v = *(const float4*)(b + k * T::B_ROW + g * T::NEXT_COLUMNS);
-      right[4 * g] = v.x, right[4 * g + 1] = v.y, right[4 * g + 2] = v.z, right[4 * g + 3] = v.w;
-    }
-#pragma unroll
-    for (int i = 0; i < T::TALL; ++i) {
-#pragma unroll
-      for (int j = 0; j < T::WIDE; ++j) sum[i][j] = fmaf(left[i], right[j], sum[i][j]);
+    for (int e = 0; e < T::TALL * T::WIDE; ++e) {
+      int i = DOWN ? e % T::TALL : e / T::WIDE, j = DOWN ? e / T::TALL : e % T::WIDE;
+      sum[i][j] = fmaf(left[i], right[j], sum[i][j]);
     }
   }
 }
@@ -251,7 +257,7 @@ __device__ __forceinline__ void accumulate(A& a, B& b, int steps, float* shared,
       a.load();
       b.load();
     }
-    multiply_panels<T>(shared + read_a, shared + read_b, sum);
+    multiply_panels<T, true>(shared + read_a, shared + read_b, sum);
     if (left == 0) break;
     write_a += other, write_b += other;
     a.template store_all<T::A_ROW>(shared + write_a);

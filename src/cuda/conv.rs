@@ -113,9 +113,13 @@ pub(super) fn conv_scratch(_cuda: &Cuda, w: &Window, _filters: usize, n: usize) 
     if is_dense(w) { 0 } else { n * w.positions() * w.taps() }
 }
 
-/// The rung of a product of a convolution. The large tiles read in fours only.
-fn rung(planned: Rung, in_fours: bool) -> Rung {
-    if planned == Rung::WarpTiled && !in_fours { Rung::Medium } else { planned }
+/// The rung of a product of a convolution: the one asked for, or the one planned. The large tiles read in fours only.
+fn rung(asked: Option<Rung>, planned: Rung, in_fours: bool) -> Rung {
+    match asked.unwrap_or(planned) {
+        Rung::WarpTiled if in_fours => Rung::WarpTiled,
+        Rung::WarpTiled | Rung::Medium => Rung::Medium,
+        _ => Rung::Small,
+    }
 }
 
 /// The arguments of a product of m × n × k.
@@ -143,6 +147,19 @@ pub(super) fn conv(
     kernel: View,
     b: Option<View>,
     _scratch: ViewMut,
+    y: ViewMut,
+) -> Result<()> {
+    forward(cuda, None, w, f, x, kernel, b, y)
+}
+
+fn forward(
+    cuda: &Cuda,
+    asked: Option<Rung>,
+    w: &Window,
+    f: Activation,
+    x: View,
+    kernel: View,
+    b: Option<View>,
     mut y: ViewMut,
 ) -> Result<()> {
     let (op, filters, taps, p) = ("conv", y.shape().last(), w.taps(), w.positions());
@@ -159,7 +176,7 @@ pub(super) fn conv(
     by_images(op, n, w.input_len().max(p * filters), |first, count| {
         let (x, y) = (x.plus(first * w.input_len()), out.plus(first * p * filters));
         let m = count * p;
-        let rung = rung(gemm::plan(m, filters, taps, 1, false).0, fours && x.is_aligned());
+        let rung = rung(asked, gemm::plan(m, filters, taps, 1, false).0, fours && x.is_aligned());
         let (g, grid) = (product(op, [m, filters, taps], now)?, gemm::grid(op, rung, m, filters, 1)?);
         let (k, s) = (cuda.kernels.conv()?, &cuda.stream);
         match rung {
@@ -180,6 +197,17 @@ pub(super) fn conv_backward_kernel(
     _scratch: ViewMut,
     dk: ViewMut,
 ) -> Result<()> {
+    backward_kernel(cuda, None, w, x, dz, dk)
+}
+
+fn backward_kernel(
+    cuda: &Cuda,
+    asked: Option<Rung>,
+    w: &Window,
+    x: View,
+    dz: View,
+    dk: ViewMut,
+) -> Result<()> {
     let (op, filters, taps, p) = ("conv_backward_kernel", dz.shape().last(), w.taps(), w.positions());
     let n = images(op, w, x.shape(), dz.shape(), filters)?;
     check_kernel(op, w, filters, dk.len())?;
@@ -197,7 +225,7 @@ pub(super) fn conv_backward_kernel(
         let (x, dz) = (x.plus(first * w.input_len()), dz.plus(first * p * filters));
         let steps = count * p;
         let (planned, parts) = gemm::plan(taps, filters, steps, 1, true);
-        let rung = rung(planned, fours && x.is_aligned() && dz.is_aligned());
+        let rung = rung(asked, planned, fours && x.is_aligned() && dz.is_aligned());
         let mut g = product(op, [taps, filters, steps], Activation::Linear)?;
         let part = steps.div_ceil(parts).next_multiple_of(8);
         let parts = steps.div_ceil(part);
@@ -233,11 +261,26 @@ pub(super) fn conv_backward_input(
     let (op, filters, taps, p) = ("conv_backward_input", dz.shape().last(), w.taps(), w.positions());
     let n = images(op, w, dx.shape(), dz.shape(), filters)?;
     check_kernel(op, w, filters, kernel.len())?;
-    if !is_dense(w) {
-        let (mut dcols, _) = scratch.split([n * p, taps])?;
-        gemm::gemm(cuda, Gemm::nt(), dz, kernel.reshape([taps, filters])?, dcols.reborrow())?;
-        return col2im(cuda, w, dcols.as_view(), dx);
+    if is_dense(w) {
+        return backward_input(cuda, None, w, dz, kernel, dx);
     }
+    let (mut dcols, _) = scratch.split([n * p, taps])?;
+    gemm::gemm(cuda, Gemm::nt(), dz, kernel.reshape([taps, filters])?, dcols.reborrow())?;
+    col2im(cuda, w, dcols.as_view(), dx)
+}
+
+/// For strides of 1.
+fn backward_input(
+    cuda: &Cuda,
+    asked: Option<Rung>,
+    w: &Window,
+    dz: View,
+    kernel: View,
+    dx: ViewMut,
+) -> Result<()> {
+    let (op, filters, taps, p) = ("conv_backward_input", dz.shape().last(), w.taps(), w.positions());
+    let n = images(op, w, dx.shape(), dz.shape(), filters)?;
+    check_kernel(op, w, filters, kernel.len())?;
     let (dz, kernel) = (cuda.read(dz)?, cuda.read(kernel)?);
     if filters == 0 {
         return elementwise::fill(cuda, 0.0, dx);
@@ -248,7 +291,7 @@ pub(super) fn conv_backward_input(
     by_images(op, n, w.input_len().max(p * filters), |first, count| {
         let (dz, dx) = (dz.plus(first * p * filters), dx.plus(first * w.input_len()));
         let (m, channels) = (count * w.input_len() / w.channels, w.channels);
-        let rung = rung(gemm::plan(m, channels, steps, 1, false).0, fours && dz.is_aligned());
+        let rung = rung(asked, gemm::plan(m, channels, steps, 1, false).0, fours && dz.is_aligned());
         let g = product(op, [m, channels, steps], Activation::Linear)?;
         let grid = gemm::grid(op, rung, m, channels, 1)?;
         let (k, s) = (cuda.kernels.conv()?, &cuda.stream);
@@ -258,4 +301,58 @@ pub(super) fn conv_backward_input(
             _ => k.conv_backward_input_small(s, grid, dz, kernel, dx, g, geometry),
         }
     })
+}
+
+/// Convolutions on the rung of your choice: [`Rung::WarpTiled`], which reads in fours and is replaced by the next where
+/// it cannot, [`Rung::Medium`], or, for all others, [`Rung::Small`].
+impl Cuda {
+    /// [`conv`](crate::Backend::conv).
+    ///
+    /// # Errors
+    /// As `conv`.
+    pub fn conv_with(
+        &self,
+        rung: Rung,
+        w: &Window,
+        f: Activation,
+        x: View,
+        kernel: View,
+        b: Option<View>,
+        y: ViewMut,
+    ) -> Result<()> {
+        forward(self, Some(rung), w, f, x, kernel, b, y)
+    }
+
+    /// [`conv_backward_kernel`](crate::Backend::conv_backward_kernel).
+    ///
+    /// # Errors
+    /// As `conv_backward_kernel`.
+    pub fn conv_backward_kernel_with(
+        &self,
+        rung: Rung,
+        w: &Window,
+        x: View,
+        dz: View,
+        dk: ViewMut,
+    ) -> Result<()> {
+        backward_kernel(self, Some(rung), w, x, dz, dk)
+    }
+
+    /// [`conv_backward_input`](crate::Backend::conv_backward_input), for strides of 1.
+    ///
+    /// # Errors
+    /// As `conv_backward_input`; or a stride is not 1.
+    pub fn conv_backward_input_with(
+        &self,
+        rung: Rung,
+        w: &Window,
+        dz: View,
+        kernel: View,
+        dx: ViewMut,
+    ) -> Result<()> {
+        match is_dense(w) {
+            true => backward_input(self, Some(rung), w, dz, kernel, dx),
+            false => Err(Error::op("conv_backward_input", format!("strides {:?} are not 1", w.stride))),
+        }
+    }
 }

@@ -110,6 +110,7 @@ pub fn exercises(cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
     elementwise(&mut c, size)?;
     products(&mut c, size)?;
     ladder(&mut c, cuda, size)?;
+    rungs(&mut c, cuda, size)?;
     activations(&mut c, size)?;
     windows(&mut c, size)?;
     normalization(&mut c, size)?;
@@ -219,6 +220,41 @@ fn ladder(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
         cuda.gemm_batched(Gemm::nn(), a.view(), b.view(), y.view_mut())
     })
     .flops = 2.0 * (products * m * n * k) as f64;
+    Ok(())
+}
+
+/// The kernels that no op takes for small shapes: a product without steps, and every rung of the convolution.
+fn rungs(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
+    let (mut y, a, b) = (c.normal([50, 30])?, c.normal([50, 0])?, c.normal([0, 30])?);
+    c.add("gemm without steps", 2 * 1500, move |dev| {
+        dev.gemm(Gemm::nn().add(), a.view(), b.view(), y.view_mut())
+    });
+    let (n, side, channels) = (pick(size, 1, 256), pick(size, 12, 56), pick(size, 8, 64));
+    let w = Window::new([side, side, channels].into(), &[3, 3], &[1, 1], &[1, 1], Padding::Same)?;
+    let (images, maps) = (Shape::from([n, side, side, channels]), Shape::from([n, side, side, channels]));
+    let kernel = Shape::from([3, 3, channels, channels]);
+    for rung in [Rung::WarpTiled, Rung::Medium, Rung::Small] {
+        let flops = 2.0 * (maps.len() * 9 * channels) as f64;
+        let numbers = images.len() + maps.len() + kernel.len();
+        let (x, k, mut y, gpu) = (c.normal(images)?, c.normal(kernel)?, c.normal(maps)?, cuda.clone());
+        let name = format!("conv 3×3 {images} on {rung}");
+        c.add(name, numbers, move |_| {
+            gpu.conv_with(rung, &w, Activation::Relu, x.view(), k.view(), None, y.view_mut())
+        })
+        .flops = flops;
+        let (x, dz, mut dk, gpu) = (c.normal(images)?, c.normal(maps)?, c.normal(kernel)?, cuda.clone());
+        let name = format!("conv 3×3 {images} backward, kernel, on {rung}");
+        c.add(name, numbers, move |_| {
+            gpu.conv_backward_kernel_with(rung, &w, x.view(), dz.view(), dk.view_mut())
+        })
+        .flops = flops;
+        let (dz, k, mut dx, gpu) = (c.normal(maps)?, c.normal(kernel)?, c.normal(images)?, cuda.clone());
+        let name = format!("conv 3×3 {images} backward, input, on {rung}");
+        c.add(name, numbers, move |_| {
+            gpu.conv_backward_input_with(rung, &w, dz.view(), k.view(), dx.view_mut())
+        })
+        .flops = flops;
+    }
     Ok(())
 }
 
