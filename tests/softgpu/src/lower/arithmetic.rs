@@ -165,6 +165,13 @@ impl Decoder<'_, '_, '_> {
     }
 
     fn compare_op(&mut self, cmp: &str, ty: &str) -> Option<Op> {
+        let cmp = match cmp {
+            "lo" => "lt",
+            "ls" => "le",
+            "hi" => "gt",
+            "hs" => "ge",
+            c => c,
+        };
         macro_rules! table {
             ($($c:literal: $u32:ident $s32:ident $u64:ident $s64:ident $f32:ident $f64:ident;)*) => {
                 match (cmp, ty) {
@@ -175,13 +182,6 @@ impl Decoder<'_, '_, '_> {
                 }
             };
         }
-        let cmp = match cmp {
-            "lo" => "lt",
-            "ls" => "le",
-            "hi" => "gt",
-            "hs" => "ge",
-            c => c,
-        };
         table!(
             "eq": SetEqU32 SetEqU32 SetEqU64 SetEqU64 SetEqF32 SetEqF64;
             "ne": SetNeU32 SetNeU32 SetNeU64 SetNeU64 SetNeF32 SetNeF64;
