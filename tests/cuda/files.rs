@@ -1,7 +1,8 @@
 //! Every file of kernels, compiled to machine code for every architecture that it claims.
 
 use super::gpu;
-use handgrad::cuda::{ARCHITECTURES, inspect, kernel_files};
+use handgrad::cuda::{ARCHITECTURES, KernelFacts, KernelFile, inspect, kernel_files};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Fails if a kernel does not assemble (NVRTC checks inline assembly only here), or when one starts to spill registers
 /// or to keep arrays in local memory.
@@ -10,29 +11,38 @@ fn every_kernel_assembles_and_none_spills() {
     if !gpu::is_there() {
         return;
     }
-    let (mut wrong, mut count) = (Vec::new(), 0);
-    for file in kernel_files() {
-        for architecture in ARCHITECTURES.into_iter().filter(|a| *a >= file.needs) {
-            let facts = inspect(file, architecture).unwrap_or_else(|e| panic!("{e}"));
-            let names: Vec<&str> = facts.iter().map(|f| f.name.as_str()).collect();
-            for kernel in file.kernels {
-                assert!(
-                    names.contains(kernel),
-                    "{}.cu for sm_{architecture}: nothing of {kernel}",
-                    file.name
-                );
-            }
-            for f in facts {
-                count += 1;
-                assert!(f.registers > 0 && f.blocks(0) > 0, "{f:?}");
-                if f.spills + f.stack > 0 {
-                    wrong.push(format!("{f:?}"));
-                }
-            }
+    let claimed = |f: &'static KernelFile| ARCHITECTURES.into_iter().filter(|a| *a >= f.needs).map(move |a| (f, a));
+    let work: Vec<_> = kernel_files().iter().flat_map(claimed).collect();
+    // Compiling takes seconds for the largest files: on both of a small machine's cores.
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut facts = Vec::new();
+        while let Some(&(file, architecture)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            facts.extend(assemble(file, architecture));
         }
-    }
+        facts
+    };
+    let facts = std::thread::scope(|s| {
+        let other = s.spawn(worker);
+        let mut facts = worker();
+        facts.extend(other.join().unwrap());
+        facts
+    });
+    let count = facts.len();
+    let wrong: Vec<_> = facts.iter().filter(|f| f.spills + f.stack > 0).map(|f| format!("{f:?}")).collect();
     println!("{count} kernels");
     assert!(wrong.is_empty(), "{} spill:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What the compiler says of all kernels of a file.
+fn assemble(file: &KernelFile, architecture: u32) -> Vec<KernelFacts> {
+    let facts = inspect(file, architecture).unwrap_or_else(|e| panic!("{e}"));
+    for kernel in file.kernels {
+        let found = facts.iter().find(|f| f.name == *kernel);
+        let found = found.unwrap_or_else(|| panic!("{}.cu for sm_{architecture}: nothing of {kernel}", file.name));
+        assert!(found.registers > 0 && found.blocks(0) > 0, "{found:?}");
+    }
+    facts
 }
 
 /// Every kernel of the table comes from a file of the folder, and the other way round.
