@@ -10,7 +10,12 @@ use handgrad::cuda::{
     ARCHITECTURES, Cublas, Cuda, Exercise, KernelFacts, Size, Software, Stopwatch, exercises, inspect,
     kernel_files,
 };
+use handgrad::data::AtomicFile;
 use handgrad::{Error, Result};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[derive(Args)]
@@ -24,12 +29,48 @@ pub(super) struct Arguments {
     /// Only kernels and ops whose name contains this
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Architectures to compile for, as in 80,90
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = ARCHITECTURES)]
-    architectures: Vec<u32>,
+    /// Write the tables as Markdown, too
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
 const NOT_RUN: &str = "not run";
+
+/// A table with the words above it.
+struct Section {
+    title: &'static str,
+    words: String,
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Section {
+    fn new(title: &'static str, words: impl Into<String>, header: &[&str]) -> Section {
+        let header = header.iter().map(|h| h.to_string()).collect();
+        Section { title, words: words.into(), header, rows: Vec::new() }
+    }
+
+    fn print(&self) -> Result<()> {
+        say(format!("{}. {}", self.title, self.words))?;
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let mut table = table(&self.header.iter().map(String::as_str).collect::<Vec<_>>());
+        table.add_rows(&self.rows);
+        say(table)
+    }
+
+    fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut text = format!("## {}\n\n{}\n", self.title, self.words);
+        if !self.rows.is_empty() {
+            let rule = format!("|{}\n", "---|".repeat(self.header.len()));
+            text += &format!("\n{}{rule}", line(&self.header));
+            self.rows.iter().for_each(|row| text += &line(row));
+        }
+        text
+    }
+}
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     debug_assert!(arguments.kernels);
@@ -41,42 +82,68 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             _ => return Err(Error::unknown("device", name, &["auto", "none", "cuda:0"])),
         },
     };
-    compiled(arguments)?;
-    match (cuda.map(Arc::new), Software::found()) {
-        (None, _) => {
-            say(format!("Counters and times: {NOT_RUN}, there is no GPU here, not even in software."))
-        }
-        (Some(cuda), Some(software)) => counted(arguments, &cuda, &software),
-        (Some(cuda), None) => timed(arguments, &cuda),
+    if let Some(path) = &arguments.markdown {
+        drop(AtomicFile::create(path)?);
     }
+    let mut sections = vec![compiled(arguments)?];
+    let software = Software::found();
+    match (cuda.map(Arc::new), &software) {
+        (Some(cuda), Some(software)) => sections.extend([counted(arguments, &cuda, software)?, not_timed()]),
+        (Some(cuda), None) => sections.push(timed(arguments, &cuda)?),
+        (None, _) => sections.push(not_timed()),
+    }
+    sections.iter().try_for_each(Section::print)?;
+    let Some(path) = &arguments.markdown else { return Ok(()) };
+    let text: Vec<String> = sections.iter().map(Section::markdown).collect();
+    let mut file = AtomicFile::create(path)?;
+    let written = file.write_all(format!("{MARKDOWN}\n{}", text.join("\n")).as_bytes());
+    written.map_err(|source| Error::Io { action: "write", path: path.clone(), source })?;
+    file.commit()
 }
 
-/// What the compiler says.
-fn compiled(arguments: &Arguments) -> Result<()> {
-    let mut table =
-        table(&["kernel", "sm", "threads", "registers", "shared", "spills", "blocks", "occupancy"]);
-    for file in kernel_files() {
-        let wanted = |f: &KernelFacts| f.name.contains(&arguments.filter);
-        for &architecture in arguments.architectures.iter().filter(|a| **a >= file.needs) {
-            for f in inspect(file, architecture)?.into_iter().filter(wanted) {
-                table.add_row([
-                    f.name.clone(),
-                    architecture.to_string(),
-                    f.threads.to_string(),
-                    f.registers.to_string(),
-                    f.shared.to_string(),
-                    f.spills.to_string(),
-                    f.blocks(0).to_string(),
-                    format!("{:.0} %", 100.0 * f.occupancy(0)),
-                ]);
+const MARKDOWN: &str = "\
+# What is known of every kernel
+
+Made by `bash benches/kernels.sh`, which needs no GPU; a test holds the registers against the compiler's.
+";
+
+/// What the compiler says: a row for each kernel.
+fn compiled(arguments: &Arguments) -> Result<Section> {
+    let mut kernels = BTreeMap::<(usize, usize), Vec<KernelFacts>>::new();
+    for (number, file) in kernel_files().iter().enumerate() {
+        for architecture in ARCHITECTURES.into_iter().filter(|a| *a >= file.needs) {
+            if !file.kernels.iter().any(|k| k.contains(&arguments.filter)) {
+                continue;
+            }
+            for facts in inspect(file, architecture)? {
+                let place = file.kernels.iter().position(|k| *k == facts.name);
+                if facts.name.contains(&arguments.filter) {
+                    kernels.entry((number, place.unwrap_or(usize::MAX))).or_default().push(facts);
+                }
             }
         }
     }
-    say(
-        "By the compiler: registers of a thread, bytes of shared memory of a block, bytes spilled, blocks that a",
-    )?;
-    say("multiprocessor holds, and the part of its warps that they are.")?;
-    say(table)
+    let mut header = vec!["file".to_string(), "kernel".into(), "threads".into(), "shared".into()];
+    header.extend(ARCHITECTURES.map(|a| format!("sm_{a}")));
+    header.extend(["spills".into(), "blocks, occupancy on sm_80".into(), "on sm_90".into()]);
+    let words = "Threads of a block, bytes of its static shared memory, registers of a thread on each architecture, bytes \
+                 spilled on any; how many blocks a multiprocessor holds, and the part of its warps that they are.";
+    let mut section = Section::new("By the compiler", words, &[]);
+    section.header = header;
+    for ((number, _), all) in &kernels {
+        let Some(first) = all.first() else { continue };
+        let on = |a: u32| all.iter().find(|f| f.architecture == a);
+        let occupancy =
+            |a| on(a).map_or(String::new(), |f| format!("{}, {:.0} %", f.blocks(0), 100.0 * f.occupancy(0)));
+        let file = kernel_files()[*number].name;
+        let mut row =
+            vec![file.into(), first.name.clone(), first.threads.to_string(), first.shared.to_string()];
+        row.extend(ARCHITECTURES.map(|a| on(a).map_or(String::new(), |f| f.registers.to_string())));
+        row.push(all.iter().map(|f| f.spills + f.stack).max().unwrap_or(0).to_string());
+        row.extend([occupancy(80), occupancy(90)]);
+        section.rows.push(row);
+    }
+    Ok(section)
 }
 
 /// The exercises whose names fit.
@@ -86,23 +153,76 @@ fn wanted(arguments: &Arguments, cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exe
     Ok(all)
 }
 
-/// What a GPU in software counts.
-fn counted(_arguments: &Arguments, _cuda: &Arc<Cuda>, _software: &Software) -> Result<()> {
-    Ok(())
+/// What a GPU in software counts: a row for each kernel, over all exercises.
+fn counted(arguments: &Arguments, cuda: &Arc<Cuda>, software: &Software) -> Result<Section> {
+    software.set("counters", "1");
+    let mut all = wanted(arguments, cuda, Size::Small)?;
+    cuda.synchronize()?;
+    software.reset();
+    all.iter_mut().try_for_each(Exercise::run)?;
+    cuda.synchronize()?;
+    software.set("counters", "0");
+    let counters: BTreeMap<String, Value> = serde_json::from_str(&software.counters()).unwrap_or_default();
+    let words = "Over small exercises of every op. FMA: their part of the warps' instructions in the main loop. Read and \
+                 written: bytes asked for over distinct bytes, 1 being each once. Sectors: 32-byte sectors moved over \
+                 those that a coalesced access of the same bytes moves. Conflicts: passes over the banks of shared \
+                 memory that only conflicts need, as a part of all, in the main loop if there is one.";
+    let header = ["kernel", "launches", "FMA", "read", "written", "sectors", "conflicts", "barriers a block"];
+    let mut section = Section::new("By the software GPU", words, &header);
+    for name in kernel_files().iter().flat_map(|f| f.kernels) {
+        let Some(k) = counters.get(*name) else { continue };
+        let number = |path: &str| k.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
+        let ratio = |a: f64, b: f64| if b == 0.0 { String::new() } else { format!("{:.2}", a / b) };
+        let once = |side: &str| {
+            ratio(number(&format!("/{side}/bytes_requested")), number(&format!("/{side}/bytes_distinct")))
+        };
+        let both =
+            |what: &str| number(&format!("/global_load/{what}")) + number(&format!("/global_store/{what}"));
+        let place = if number("/main_loop/shared_load/wavefronts") > 0.0 { "/main_loop" } else { "" };
+        let banks = |what: &str| {
+            number(&format!("{place}/shared_load/{what}")) + number(&format!("{place}/shared_store/{what}"))
+        };
+        let share = number("/main_loop/fma_share");
+        section.rows.push(vec![
+            name.to_string(),
+            number("/launches").to_string(),
+            if share > 0.0 { format!("{:.1} %", 100.0 * share) } else { String::new() },
+            once("global_load"),
+            once("global_store"),
+            ratio(both("sectors"), both("sectors_coalesced")),
+            if banks("wavefronts") > 0.0 {
+                format!("{:.1} %", 100.0 * banks("conflicts") / banks("wavefronts"))
+            } else {
+                String::new()
+            },
+            ratio(number("/barriers"), number("/blocks")),
+        ]);
+    }
+    Ok(section)
+}
+
+/// What stands in place of times where no GPU was.
+fn not_timed() -> Section {
+    Section::new(
+        "By a GPU's clock",
+        format!("Times, cuBLAS and the roofline: {NOT_RUN}, no GPU was there."),
+        &[],
+    )
 }
 
 /// How long a GPU takes.
-fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<()> {
+fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<Section> {
     let (roofline, watch, cublas) = (cuda.roofline()?, Stopwatch::new(cuda)?, Cublas::new(cuda)?);
-    say(format!(
-        "{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of 20 runs.",
+    let words = format!(
+        "{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of 20 runs, with what they need in the L2 cache and \
+         with a cache of other things.",
         cuda.facts().name,
         roofline.flops * 1e-12,
         roofline.bytes * 1e-9
-    ))?;
+    );
     let header =
         ["op", "warm µs", "cold µs", "GFLOP/s", "GB/s", "of the roofline", "cuBLAS µs", "against cuBLAS"];
-    let mut table = table(&header);
+    let mut section = Section::new("By a GPU's clock", words, &header);
     for mut e in wanted(arguments, cuda, Size::Large)? {
         let warm = watch.median(20, false, || e.run())?;
         let cold = watch.median(20, true, || e.run())?;
@@ -110,18 +230,17 @@ fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<()> {
             (Some(cublas), Some(extents)) => Some(watch.median(20, false, cublas.product(extents)?)?),
             _ => None,
         };
-        table.add_row([
+        let no_theirs = if e.gemm.is_some() { NOT_RUN } else { "" };
+        section.rows.push(vec![
             e.name.clone(),
             format!("{:.1}", 1e6 * warm),
             format!("{:.1}", 1e6 * cold),
             if e.flops > 0.0 { format!("{:.0}", 1e-9 * e.flops / warm) } else { String::new() },
             format!("{:.0}", 1e-9 * e.bytes / cold),
             format!("{:.0} %", 100.0 * roofline.seconds(e.flops, e.bytes) / warm),
-            theirs.map_or(if e.gemm.is_some() { NOT_RUN.into() } else { String::new() }, |t| {
-                format!("{:.1}", 1e6 * t)
-            }),
+            theirs.map_or(no_theirs.into(), |t| format!("{:.1}", 1e6 * t)),
             theirs.map_or(String::new(), |t| format!("{:.2}", t / warm)),
         ]);
     }
-    say(table)
+    Ok(section)
 }

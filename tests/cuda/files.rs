@@ -11,7 +11,8 @@ fn every_kernel_assembles_and_none_spills() {
     if !gpu::is_there() {
         return;
     }
-    let claimed = |f: &'static KernelFile| ARCHITECTURES.into_iter().filter(|a| *a >= f.needs).map(move |a| (f, a));
+    let claimed =
+        |f: &'static KernelFile| ARCHITECTURES.into_iter().filter(|a| *a >= f.needs).map(move |a| (f, a));
     let work: Vec<_> = kernel_files().iter().flat_map(claimed).collect();
     // Compiling takes seconds for the largest files: on both of a small machine's cores.
     let next = AtomicUsize::new(0);
@@ -39,7 +40,8 @@ fn assemble(file: &KernelFile, architecture: u32) -> Vec<KernelFacts> {
     let facts = inspect(file, architecture).unwrap_or_else(|e| panic!("{e}"));
     for kernel in file.kernels {
         let found = facts.iter().find(|f| f.name == *kernel);
-        let found = found.unwrap_or_else(|| panic!("{}.cu for sm_{architecture}: nothing of {kernel}", file.name));
+        let found =
+            found.unwrap_or_else(|| panic!("{}.cu for sm_{architecture}: nothing of {kernel}", file.name));
         assert!(found.registers > 0 && found.blocks(0) > 0, "{found:?}");
     }
     facts

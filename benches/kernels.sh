@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Makes docs/kernels.md: what the compiler says of every CUDA kernel, and what the software GPU counts. Needs no GPU.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+HANDGRAD_NVRTC=$(bash tests/fetch_nvrtc.sh)
+export HANDGRAD_NVRTC HANDGRAD_CUDA_DRIVER=$PWD/target/release/libsoftgpu.so
+mkdir -p docs
+cargo build --release -p softgpu
+cargo run --release -- bench --kernels --device cuda:0 --markdown docs/kernels.md
