@@ -298,7 +298,7 @@ impl Entry {
             if time(w) >= me.horizon && !(same_block && time(w) < me.last_barrier) {
                 return Err(Conflict::WithWrite(w));
             }
-        } else if !(atomic && w & ATOMIC != 0) && !Self::ordered(w, me, lane) {
+        } else if !(Self::ordered(w, me, lane) || atomic && w & ATOMIC != 0) {
             return Err(Conflict::WithWrite(w));
         }
         if time(r) >= me.horizon {
