@@ -154,12 +154,15 @@ impl Block<'_> {
     /// The area that holds all lanes' accesses, and their offsets; or `None` where they lie in several.
     #[inline(always)]
     fn area(&mut self, shared: bool, addrs: &Addresses, m: u32, bytes: u64) -> Step<Option<(Area, u64)>> {
-        let (mut lo, mut hi, mut bits) = (u64::MAX, 0u64, 0u64);
+        // signed, for the processor compares only those many at a time: an address with the top bit set is below
+        // all others, and `lo > hi` tells
+        let (mut least, mut most, mut bits) = (i64::MAX, i64::MIN, 0u64);
         for a in addrs {
-            lo = lo.min(*a);
-            hi = hi.max(*a);
+            least = least.min(*a as i64);
+            most = most.max(*a as i64);
             bits |= a;
         }
+        let (lo, hi) = (least as u64, most as u64);
         if bits & (bytes - 1) != 0 {
             return Err(misaligned(addrs, m, bytes, if shared { "shared" } else { "global" }));
         }
@@ -169,6 +172,7 @@ impl Block<'_> {
         // SAFETY: null, or an allocation of the snapshot that this block holds.
         if let Some(a) = unsafe { self.recent.as_ref() }
             && lo >= a.base
+            && lo <= hi
             && hi.wrapping_add(bytes) <= a.end()
             && hi.wrapping_add(bytes) > hi
         {
@@ -180,7 +184,7 @@ impl Block<'_> {
             return Err(self.outside(lo, bytes, l));
         };
         self.recent = a;
-        if hi.wrapping_add(bytes) > a.end() || hi.wrapping_add(bytes) < hi {
+        if lo > hi || hi.wrapping_add(bytes) > a.end() || hi.wrapping_add(bytes) < hi {
             if m.count_ones() == 1 {
                 return Err(self.outside(hi, bytes, m.trailing_zeros()));
             }
@@ -198,7 +202,8 @@ impl Block<'_> {
         m: u32,
         bytes: u64,
     ) -> Step<Option<(Area, u64)>> {
-        let inside = |start: u64, size: u64| lo >= start && hi + bytes <= start + size && hi < 1 << 40;
+        let inside =
+            |start: u64, size: u64| lo >= start && lo <= hi && hi < 1 << 40 && hi + bytes <= start + size;
         let area = Area {
             host: self.shared,
             shadow: self.shared_shadow,
@@ -372,27 +377,21 @@ impl Block<'_> {
         let me = self.actor(shared, w);
         let sync = mem.order == Order::Sync;
         if self.checks && !sync {
-            each(m, |l| self.check_write(&area, &me, w, l, addrs[l as usize] - base, bytes, Access::Write))?;
+            each(m, |l| {
+                self.check_write(&area, &me, w, l, addrs[l as usize].wrapping_sub(base), bytes, Access::Write)
+            })?;
         }
         // lanes of one instruction may write the same word only with the same value
-        let mut apart = true;
-        let mut last = None;
-        let mut left = m;
-        while left != 0 {
-            let l = left.trailing_zeros() as usize;
-            left &= left - 1;
-            apart &= last.is_none_or(|p| addrs[l] >= p + bytes);
-            last = Some(addrs[l]);
-        }
+        let apart = apart(addrs, m, bytes);
         if self.checks && (bytes < 4 || sync) {
             each(m, |l| {
-                area.line((addrs[l as usize] - base) / 4).forget();
+                area.line((addrs[l as usize].wrapping_sub(base)) / 4).forget();
                 Ok(())
             })?;
         }
         if apart && !sync && mem.bytes == 4 && !mem.wide {
             each(m, |l| {
-                let offset = addrs[l as usize] - base;
+                let offset = addrs[l as usize].wrapping_sub(base);
                 // SAFETY: the offset is within the area, places are lines of the file.
                 unsafe {
                     let to = area.host.add(offset as usize).cast::<u32>();
@@ -409,7 +408,7 @@ impl Block<'_> {
             return Ok(());
         }
         each(m, |l| {
-            let offset = addrs[l as usize] - base;
+            let offset = addrs[l as usize].wrapping_sub(base);
             if self.checks {
                 area.line(offset / 4).forget();
             }
@@ -517,6 +516,34 @@ impl Block<'_> {
     }
 }
 
+/// Whether no two lanes access the same place. Aligned accesses of one size coincide or are apart.
+#[inline(always)]
+fn apart(addrs: &Addresses, m: u32, bytes: u64) -> bool {
+    let lead = addrs[m.trailing_zeros() as usize & 31];
+    // a bit for each place, of those near the first lane's
+    let mut seen = [0u64; 64];
+    let shift = bytes.trailing_zeros();
+    let start = (lead >> shift).wrapping_sub(2048);
+    let mut left = m;
+    while left != 0 {
+        let l = left.trailing_zeros() as usize;
+        left &= left - 1;
+        let place = (addrs[l] >> shift).wrapping_sub(start);
+        if place >= 4096 {
+            let mut sorted: Vec<u64> =
+                (0..32).filter(|l| m >> l & 1 == 1).map(|l| addrs[l as usize]).collect();
+            sorted.sort_unstable();
+            return sorted.windows(2).all(|w| w[0] != w[1]);
+        }
+        let (word, bit) = ((place / 64) as usize, 1 << (place % 64));
+        if seen[word] & bit != 0 {
+            return false;
+        }
+        seen[word] |= bit;
+    }
+    true
+}
+
 #[inline(always)]
 fn global_area(a: &Allocation) -> Area {
     Area { host: a.host, shadow: a.shadow, fine: a.fine, lines: a.lines, shared: false, allocation: a }
@@ -549,7 +576,7 @@ unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, f
         if n == 4 && !mem.wide && m == u32::MAX && dst.len() == 4 {
             let lines = [0, 1, 2, 3].map(|k: usize| file.add(dst[k] as usize).cast::<u32>());
             for l in 0..32 {
-                let v = area.host.add((addrs[l] - base) as usize).cast::<[u32; 4]>().read();
+                let v = area.host.add(addrs[l].wrapping_sub(base) as usize).cast::<[u32; 4]>().read();
                 *lines[0].add(l) = v[0];
                 *lines[1].add(l) = v[1];
                 *lines[2].add(l) = v[2];
@@ -563,14 +590,14 @@ unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, f
                 let from = area.host.add(4 * k);
                 if m == u32::MAX {
                     for l in 0..32 {
-                        *line.add(l) = from.add((addrs[l] - base) as usize).cast::<u32>().read();
+                        *line.add(l) = from.add(addrs[l].wrapping_sub(base) as usize).cast::<u32>().read();
                     }
                 } else {
                     let mut left = m;
                     while left != 0 {
                         let l = left.trailing_zeros() as usize;
                         left &= left - 1;
-                        *line.add(l) = from.add((addrs[l] - base) as usize).cast::<u32>().read();
+                        *line.add(l) = from.add(addrs[l].wrapping_sub(base) as usize).cast::<u32>().read();
                     }
                 }
             }
@@ -581,7 +608,7 @@ unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, f
             let l = left.trailing_zeros() as usize;
             left &= left - 1;
             for (k, d) in dst.iter().enumerate() {
-                let from = area.host.add((addrs[l] - base) as usize + n * k);
+                let from = area.host.add(addrs[l].wrapping_sub(base) as usize + n * k);
                 put(file, *d, l, read_raw(from, n), mem);
             }
         }

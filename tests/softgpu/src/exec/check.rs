@@ -109,8 +109,16 @@ impl Block<'_> {
     }
 
     pub(super) fn acquired_write(&self, c: Conflict) -> bool {
-        // Another block's write before its __threadfence, seen by a block that synchronised through an atomic.
         match c {
+            // several blocks' atomics on a counter, and a plain access by the block that they told to be the last
+            Conflict::WithWrite(r)
+                if r & shadow::ATOMIC != 0
+                    && self.acquired
+                    && self.launch.fenced(self.worker, self.block_start) =>
+            {
+                true
+            }
+            // another block's access before its __threadfence, seen by a block that synchronised through an atomic
             Conflict::WithWrite(r) | Conflict::WithRead(r) => {
                 let other = shadow::worker(r) != self.worker || shadow::time(r) < self.block_start;
                 other && self.acquired && self.launch.fenced(shadow::worker(r), shadow::time(r))
@@ -362,7 +370,9 @@ impl Block<'_> {
         access: Access,
     ) -> Step<()> {
         if bytes < 4 || access != Access::Read {
-            return each(m, |l| self.note_read(area, me, w, l, addrs[l as usize] - base, bytes, access));
+            return each(m, |l| {
+                self.note_read(area, me, w, l, addrs[l as usize].wrapping_sub(base), bytes, access)
+            });
         }
         // the second half of the warp may read just what the first half does
         let mirror = m == u32::MAX && addrs[..16] == addrs[16..];
@@ -426,20 +436,20 @@ pub(super) fn known(area: &Area, base: u64, addrs: &Addresses, bytes: u64, me: &
     let mut offsets = [0u32; 32];
     let (mut lo, mut hi) = (u32::MAX, 0);
     for l in 0..32 {
-        let o = (addrs[l] - base) as u32;
+        let o = addrs[l].wrapping_sub(base) as u32;
         offsets[l] = o;
         lo = lo.min(o >> 7);
         hi = hi.max(o >> 7);
     }
     // inactive lanes have the first active one's address
-    if hi - lo > 15 {
+    if hi.wrapping_sub(lo) > 15 {
         return false;
     }
     for line in lo..=hi {
         let mut words = 0u32;
         for o in offsets {
             let here = if o >> 7 == line { width } else { 0 };
-            words |= here << (o >> 2 & 31);
+            words |= here.wrapping_shl(o >> 2 & 31);
         }
         if words != 0 && !area.line(u64::from(line) * 32).knows(me.horizon, words) {
             return false;
