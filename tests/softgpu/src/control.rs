@@ -1,13 +1,19 @@
 //! The control surface besides the driver API: settings, counters and reports.
 
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::config;
 use crate::driver::DEVICE;
 
 /// Changes a setting at run time; false if there is no such key or the value is not understood.
 pub fn set(key: &str, value: &str) -> bool {
-    config().set(key, value)
+    let checked = config().checks.load(Relaxed);
+    let known = config().set(key, value);
+    if !checked && config().checks.load(Relaxed) {
+        DEVICE.space.mark_all_written();
+    }
+    known
 }
 
 /// Driver allocations made so far.

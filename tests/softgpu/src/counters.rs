@@ -291,9 +291,11 @@ pub fn reset_counters() {
 }
 
 fn banks_json(out: &mut String, b: &[Banks; 2]) {
-    for (name, b) in [("shared_load", b[0]), ("shared_store", b[1])] {
-        let _ = write!(out, ",\"{name}\":{{\"wavefronts\":{},\"conflicts\":{}}}", b.wavefronts, b.conflicts);
+    out.push_str(",\"shared_memory\":{");
+    for (name, b) in [("\"load\"", b[0]), (",\"store\"", b[1])] {
+        let _ = write!(out, "{name}:{{\"wavefronts\":{},\"conflicts\":{}}}", b.wavefronts, b.conflicts);
     }
+    out.push('}');
 }
 
 /// All counters by kernel, as JSON.
@@ -311,13 +313,15 @@ pub fn counters() -> String {
             k.launches, k.blocks, k.threads, k.barriers, k.shared_bytes
         );
         k.all.json(&mut out);
-        for (name, t) in [("global_load", k.traffic[0]), ("global_store", k.traffic[1])] {
+        out.push_str(",\"global_memory\":{");
+        for (name, t) in [("\"load\"", k.traffic[0]), (",\"store\"", k.traffic[1])] {
             let _ = write!(
                 out,
-                ",\"{name}\":{{\"bytes_requested\":{},\"sectors\":{},\"sectors_coalesced\":{},\"bytes_distinct\":{}}}",
+                "{name}:{{\"bytes_requested\":{},\"sectors\":{},\"sectors_coalesced\":{},\"bytes_distinct\":{}}}",
                 t.requested, t.sectors, t.ideal, t.distinct
             );
         }
+        out.push('}');
         banks_json(&mut out, &k.banks);
         out.push_str(",\"main_loop\":");
         match k.main_lines {

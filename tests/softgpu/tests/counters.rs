@@ -36,17 +36,17 @@ fn coalesced_and_strided() {
     for (stride, sectors) in [("4", 4), ("8", 8), ("32", 32)] {
         count(&COPY.replace("STRIDE", stride), 4, 64, 2048);
         let warps = 8;
-        assert_eq!(number(&["k", "global_load", "bytes_requested"]), 1024);
-        assert_eq!(number(&["k", "global_load", "sectors"]), warps * sectors, "stride {stride}");
-        assert_eq!(number(&["k", "global_load", "sectors_coalesced"]), warps * 4);
-        assert_eq!(number(&["k", "global_load", "bytes_distinct"]), 1024);
-        assert_eq!(number(&["k", "global_store", "sectors"]), warps * 4);
+        assert_eq!(number(&["k", "global_memory", "load", "bytes_requested"]), 1024);
+        assert_eq!(number(&["k", "global_memory", "load", "sectors"]), warps * sectors, "stride {stride}");
+        assert_eq!(number(&["k", "global_memory", "load", "sectors_coalesced"]), warps * 4);
+        assert_eq!(number(&["k", "global_memory", "load", "bytes_distinct"]), 1024);
+        assert_eq!(number(&["k", "global_memory", "store", "sectors"]), warps * 4);
         assert_eq!((number(&["k", "blocks"]), number(&["k", "threads"])), (4, 256));
     }
     // all lanes read one word
     count(&COPY.replace("STRIDE", "0"), 4, 64, 2048);
-    assert_eq!(number(&["k", "global_load", "sectors"]), 8);
-    assert_eq!(number(&["k", "global_load", "bytes_distinct"]), 4);
+    assert_eq!(number(&["k", "global_memory", "load", "sectors"]), 8);
+    assert_eq!(number(&["k", "global_memory", "load", "bytes_distinct"]), 4);
 }
 
 #[test]
@@ -57,14 +57,14 @@ fn bank_conflicts() {
             ".shared .align 4 .b8 s[4352]; mov.u32 %r1, s; mad.lo.u32 %r2, %t, {stride}, %r1; st.shared.u32 [%r2], %t; ld.shared.u32 %r3, [%r2];"
         );
         count(&body, 1, 32, 4);
-        assert_eq!(number(&["k", "shared_store", "conflicts"]), extra, "stride {stride}");
-        assert_eq!(number(&["k", "shared_load", "wavefronts"]), extra + 1, "stride {stride}");
+        assert_eq!(number(&["k", "shared_memory", "store", "conflicts"]), extra, "stride {stride}");
+        assert_eq!(number(&["k", "shared_memory", "load", "wavefronts"]), extra + 1, "stride {stride}");
     }
     // four floats a lane: a quarter of the warp at a time, no conflict
     let body = ".shared .align 16 .b8 s[512]; mov.u32 %r1, s; mad.lo.u32 %r2, %t, 16, %r1; st.shared.v4.u32 [%r2], {%t, %t, %t, %t};";
     count(body, 1, 32, 4);
-    assert_eq!(number(&["k", "shared_store", "wavefronts"]), 4);
-    assert_eq!(number(&["k", "shared_store", "conflicts"]), 0);
+    assert_eq!(number(&["k", "shared_memory", "store", "wavefronts"]), 4);
+    assert_eq!(number(&["k", "shared_memory", "store", "conflicts"]), 0);
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub(crate) fn fill(dst: u64, value: u32, size: u64, count: u64) -> Outcome {
     if count == 0 {
         return Ok(());
     }
-    if dst % size != 0 {
+    if !dst.is_multiple_of(size) {
         return wrong(INVALID_VALUE, format!("memset of {size}-byte elements at {dst:#x}"));
     }
     let Some(len) = count.checked_mul(size) else { return Err(INVALID_VALUE) };

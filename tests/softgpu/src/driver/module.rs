@@ -330,7 +330,7 @@ api! {
         flags: c_uint,
     ) {
         let f = function(f)?;
-        if block < 1 || block > 1024 {
+        if !(1..=1024).contains(&block) {
             return Err(INVALID_VALUE);
         }
         let threads = (block as u32).next_multiple_of(32);

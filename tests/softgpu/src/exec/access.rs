@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::check::known;
 use super::code::{Mem, MemSpace, Order};
-use super::warp::{Block, Fault, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED, Step, Warp};
+use super::warp::{Block, Fault, ILLEGAL_ADDRESS, MISALIGNED, Step, Warp};
 use crate::exec::code::Inst;
-use crate::memory::shadow::{self, Access, Actor, BYTES_MASK, Conflict, Entry, FINE, Line};
+use crate::memory::shadow::{Access, Actor, Entry, Line};
 use crate::memory::{Allocation, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_SIZE};
 
 /// Bytes and their shadow, in global or in shared memory.
@@ -21,12 +22,12 @@ pub(crate) struct Area {
 
 impl Area {
     #[inline(always)]
-    fn entry(&self, word: u64) -> &Entry {
+    pub(super) fn entry(&self, word: u64) -> &Entry {
         // SAFETY: offsets were checked against the area's size, which its shadow covers.
         unsafe { &*self.shadow.add(word as usize) }
     }
 
-    fn fine(&self, byte: u64) -> &Entry {
+    pub(super) fn fine(&self, byte: u64) -> &Entry {
         // SAFETY: as for `entry`: an entry for each byte.
         unsafe { &*self.fine.add(byte as usize) }
     }
@@ -42,7 +43,7 @@ impl Area {
         unsafe { &*self.lines.add((word / 32) as usize) }
     }
 
-    fn lock(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+    pub(super) fn lock(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
         self.allocation().map(|a| a.fine_lock.lock().unwrap_or_else(|e| e.into_inner()))
     }
 }
@@ -153,12 +154,15 @@ impl Block<'_> {
     /// The area that holds all lanes' accesses, and their offsets; or `None` where they lie in several.
     #[inline(always)]
     fn area(&mut self, shared: bool, addrs: &Addresses, m: u32, bytes: u64) -> Step<Option<(Area, u64)>> {
-        let (mut lo, mut hi, mut bits) = (u64::MAX, 0u64, 0u64);
+        // signed, for the processor compares only those many at a time: an address with the top bit set is below
+        // all others, and `lo > hi` tells
+        let (mut least, mut most, mut bits) = (i64::MAX, i64::MIN, 0u64);
         for a in addrs {
-            lo = lo.min(*a);
-            hi = hi.max(*a);
+            least = least.min(*a as i64);
+            most = most.max(*a as i64);
             bits |= a;
         }
+        let (lo, hi) = (least as u64, most as u64);
         if bits & (bytes - 1) != 0 {
             return Err(misaligned(addrs, m, bytes, if shared { "shared" } else { "global" }));
         }
@@ -168,6 +172,7 @@ impl Block<'_> {
         // SAFETY: null, or an allocation of the snapshot that this block holds.
         if let Some(a) = unsafe { self.recent.as_ref() }
             && lo >= a.base
+            && lo <= hi
             && hi.wrapping_add(bytes) <= a.end()
             && hi.wrapping_add(bytes) > hi
         {
@@ -179,7 +184,7 @@ impl Block<'_> {
             return Err(self.outside(lo, bytes, l));
         };
         self.recent = a;
-        if hi.wrapping_add(bytes) > a.end() || hi.wrapping_add(bytes) < hi {
+        if lo > hi || hi.wrapping_add(bytes) > a.end() || hi.wrapping_add(bytes) < hi {
             if m.count_ones() == 1 {
                 return Err(self.outside(hi, bytes, m.trailing_zeros()));
             }
@@ -197,7 +202,8 @@ impl Block<'_> {
         m: u32,
         bytes: u64,
     ) -> Step<Option<(Area, u64)>> {
-        let inside = |start: u64, size: u64| lo >= start && hi + bytes <= start + size && hi < 1 << 40;
+        let inside =
+            |start: u64, size: u64| lo >= start && lo <= hi && hi < 1 << 40 && hi + bytes <= start + size;
         let area = Area {
             host: self.shared,
             shadow: self.shared_shadow,
@@ -271,342 +277,6 @@ impl Block<'_> {
             },
         };
         Fault::new(ILLEGAL_ADDRESS, lane, format!("out of bounds: {bytes} bytes at {what}"))
-    }
-
-    /// A conflict as a report.
-    #[cold]
-    pub(crate) fn accuse(
-        &self,
-        c: Conflict,
-        area: &Area,
-        offset: u64,
-        w: &Warp,
-        lane: u32,
-        access: Access,
-    ) -> Box<Fault> {
-        let place = self.place(area, offset);
-        let doing = match access {
-            Access::Read => "read",
-            Access::Write => "write",
-            Access::Atomic => "atomic access",
-            Access::Sync => "volatile access",
-        };
-        let message = match c {
-            Conflict::Unwritten => format!("unwritten: read of {place}, which nothing has written"),
-            Conflict::Pending(r) => format!(
-                "asynchronous copy in flight: {doing} of {place}, to which {} copies with cp.async and has not waited",
-                self.who(r, w)
-            ),
-            Conflict::WithWrite(r) => {
-                format!(
-                    "race: {doing} of {place}, and a write by {} that nothing orders with it",
-                    self.who(r, w)
-                )
-            }
-            Conflict::WithRead(r) => {
-                format!(
-                    "race: {doing} of {place}, and a read by {} that nothing orders with it",
-                    self.who(r, w)
-                )
-            }
-        };
-        let result = if c == Conflict::Unwritten { ILLEGAL_ADDRESS } else { LAUNCH_FAILED };
-        Fault::new(result, lane, message)
-    }
-
-    pub(crate) fn place(&self, area: &Area, offset: u64) -> String {
-        match area.allocation() {
-            Some(a) => format!("offset {offset} of {}", a.describe()),
-            None => {
-                let o = offset as u32;
-                for v in &self.code.shared_vars {
-                    if o >= v.start && o < v.start + v.size {
-                        return format!("offset {} of shared `{}` ({} bytes)", o - v.start, v.name, v.size);
-                    }
-                }
-                format!(
-                    "offset {} of dynamic shared memory ({} bytes)",
-                    o.wrapping_sub(self.dynamic_base),
-                    self.shared_size - self.dynamic_base
-                )
-            }
-        }
-    }
-
-    /// Who made a record.
-    fn who(&self, r: u64, w: &Warp) -> String {
-        let thread = self.launch.thread(shadow::warp(r) * 32 + shadow::lane(r));
-        let same = shadow::worker(r) == self.worker && shadow::time(r) >= self.block_start;
-        if !same {
-            return match self.launch.block_at(shadow::worker(r), shadow::time(r)) {
-                Some(b) => format!("thread {} of block {}", triple(thread), triple(b)),
-                None => format!("thread {} of another block", triple(thread)),
-            };
-        }
-        if shadow::warp(r) == w.index {
-            format!("thread {} of the same warp", triple(thread))
-        } else {
-            format!("thread {} (warp {})", triple(thread), shadow::warp(r))
-        }
-    }
-
-    /// The word's parts get entries of their own, which start with what is known of the whole.
-    fn split(&self, area: &Area, word: u64, me: &Actor) {
-        use std::sync::atomic::Ordering::Relaxed;
-        let e = area.entry(word);
-        let w = e.w.load(Relaxed);
-        if w & FINE != 0 && shadow::time(w) >= me.floor {
-            return;
-        }
-        let r = e.r.load(Relaxed);
-        for b in 0..4 {
-            let fine = area.fine(word * 4 + b);
-            let have = w & BYTES_MASK & (1 << (4 + b)) != 0;
-            fine.w.store(if have { w | BYTES_MASK } else { w & !BYTES_MASK } & !FINE, Relaxed);
-            fine.r.store(r, Relaxed);
-        }
-        // the time keeps the mark alive in shared memory, where old words belong to old blocks
-        let t = me.now << shadow::TIME_SHIFT;
-        let bytes = if shadow::time(w) < me.floor { 0 } else { w & BYTES_MASK };
-        e.w.store(t | bytes | FINE, Relaxed);
-    }
-
-    fn is_fine(area: &Area, word: u64, me: &Actor) -> bool {
-        let w = area.entry(word).w.load(std::sync::atomic::Ordering::Relaxed);
-        w & FINE != 0 && shadow::time(w) >= me.floor
-    }
-
-    fn acquired_write(&self, c: Conflict) -> bool {
-        // Another block's write before its __threadfence, seen by a block that synchronised through an atomic.
-        match c {
-            Conflict::WithWrite(r) | Conflict::WithRead(r) => {
-                let other = shadow::worker(r) != self.worker || shadow::time(r) < self.block_start;
-                other && self.acquired && self.launch.fenced(shadow::worker(r), shadow::time(r))
-            }
-            _ => false,
-        }
-    }
-
-    /// One lane reads `len` bytes at `offset`.
-    #[inline(always)]
-    pub(crate) fn note_read(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        offset: u64,
-        len: u64,
-        access: Access,
-    ) -> Step<()> {
-        if len >= 4 && access == Access::Read {
-            for k in 0..len / 4 {
-                let word = offset / 4 + k;
-                if let Err(c) = area.entry(word).read(me, lane, 15) {
-                    self.read_again(area, me, w, lane, word, 15, c, access)?;
-                }
-            }
-            return Ok(());
-        }
-        self.note_read_parts(area, me, w, lane, offset, len, access)
-    }
-
-    #[inline(never)]
-    fn note_read_parts(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        offset: u64,
-        len: u64,
-        access: Access,
-    ) -> Step<()> {
-        let mut at = offset;
-        while at < offset + len {
-            let word = at / 4;
-            let n = (4 - at % 4).min(offset + len - at);
-            let bytes = ((1u64 << n) - 1) << (at % 4);
-            let c = if n == 4 { Conflict::Unwritten } else { Conflict::WithRead(0) };
-            self.read_again(area, me, w, lane, word, bytes, c, access)?;
-            at += n;
-        }
-        Ok(())
-    }
-
-    /// The slow way: parts of words, words whose parts are known apart, and excuses.
-    #[cold]
-    #[inline(never)]
-    fn read_again(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        word: u64,
-        bytes: u64,
-        c: Conflict,
-        access: Access,
-    ) -> Step<()> {
-        let _guard = area.lock();
-        if bytes == 15 && !Self::is_fine(area, word, me) {
-            if access == Access::Sync {
-                let e = area.entry(word);
-                let have = shadow::time(e.w.load(std::sync::atomic::Ordering::Relaxed)) >= me.floor;
-                if e.written() == 15 && have {
-                    return Ok(());
-                }
-                return Err(self.accuse(Conflict::Unwritten, area, word * 4, w, lane, access));
-            }
-            if self.acquired_write(c) {
-                return Ok(());
-            }
-            return Err(self.accuse(c, area, word * 4, w, lane, access));
-        }
-        self.split(area, word, me);
-        for b in 0..4 {
-            if bytes >> b & 1 == 0 {
-                continue;
-            }
-            let at = word * 4 + b;
-            if access == Access::Sync {
-                if area.fine(at).written() != 15 {
-                    return Err(self.accuse(Conflict::Unwritten, area, at, w, lane, access));
-                }
-            } else if let Err(c) = area.fine(at).read(me, lane, 15)
-                && !self.acquired_write(c)
-            {
-                return Err(self.accuse(c, area, at, w, lane, access));
-            }
-        }
-        Ok(())
-    }
-
-    /// May this lane write here now?
-    #[inline(always)]
-    fn check_write(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        offset: u64,
-        len: u64,
-        access: Access,
-    ) -> Step<()> {
-        if len >= 4 {
-            for k in 0..len / 4 {
-                let word = offset / 4 + k;
-                let r = area.entry(word).check_write(me, lane, access == Access::Atomic);
-                if r.is_err() || Self::is_fine(area, word, me) {
-                    self.check_write_again(area, me, w, lane, word, 15, r, access)?;
-                }
-            }
-            return Ok(());
-        }
-        let bytes = ((1u64 << len) - 1) << (offset % 4);
-        self.check_write_again(area, me, w, lane, offset / 4, bytes, Ok(()), access)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn check_write_again(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        word: u64,
-        bytes: u64,
-        r: Result<(), Conflict>,
-        access: Access,
-    ) -> Step<()> {
-        let _guard = area.lock();
-        if bytes == 15 && !Self::is_fine(area, word, me) {
-            return match r {
-                Err(c) if !self.acquired_write(c) => Err(self.accuse(c, area, word * 4, w, lane, access)),
-                _ => Ok(()),
-            };
-        }
-        self.split(area, word, me);
-        for b in 0..4 {
-            let at = word * 4 + b;
-            if bytes >> b & 1 == 1
-                && let Err(c) = area.fine(at).check_write(me, lane, access == Access::Atomic)
-                && !self.acquired_write(c)
-            {
-                return Err(self.accuse(c, area, at, w, lane, access));
-            }
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn note_write(&self, area: &Area, me: &Actor, lane: u32, offset: u64, len: u64) {
-        let record = me.record(lane);
-        if len >= 4 {
-            for k in 0..len / 4 {
-                let word = offset / 4 + k;
-                if Self::is_fine(area, word, me) {
-                    self.note_write_parts(area, me, lane, word, 15, false);
-                } else {
-                    area.entry(word).note_write(record);
-                }
-            }
-            return;
-        }
-        let bytes = ((1u64 << len) - 1) << (offset % 4);
-        self.note_write_parts(area, me, lane, offset / 4, bytes, false);
-    }
-
-    #[inline(never)]
-    fn note_write_parts(&self, area: &Area, me: &Actor, lane: u32, word: u64, bytes: u64, atomic: bool) {
-        let _guard = area.lock();
-        self.split(area, word, me);
-        for b in 0..4 {
-            if bytes >> b & 1 == 1 {
-                if atomic {
-                    area.fine(word * 4 + b).note_atomic(me, lane);
-                } else {
-                    area.fine(word * 4 + b).note_write(me.record(lane));
-                }
-            }
-        }
-        area.entry(word).note_write_bytes(me.now << shadow::TIME_SHIFT, bytes, me.floor);
-    }
-
-    /// An atomic operation or volatile write of a lane has been made.
-    pub(crate) fn note_atomic(&self, area: &Area, me: &Actor, lane: u32, offset: u64, len: u64) {
-        let mut at = offset;
-        while at < offset + len {
-            let word = at / 4;
-            let n = (4 - at % 4).min(offset + len - at);
-            if n == 4 && !Self::is_fine(area, word, me) {
-                area.entry(word).note_atomic(me, lane);
-            } else {
-                let bytes = ((1u64 << n) - 1) << (at % 4);
-                self.note_write_parts(area, me, lane, word, bytes, true);
-            }
-            at += n;
-        }
-    }
-
-    /// Checks for an atomic operation: it reads and writes.
-    pub(crate) fn check_atomic(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        offset: u64,
-        len: u64,
-    ) -> Step<()> {
-        self.note_read_parts(area, me, w, lane, offset, len, Access::Sync)?;
-        if len < 4 {
-            let bytes = ((1u64 << len) - 1) << (offset % 4);
-            return self.check_write_again(area, me, w, lane, offset / 4, bytes, Ok(()), Access::Atomic);
-        }
-        self.check_write(area, me, w, lane, offset, len, Access::Atomic)
     }
 
     /// The area of one lane's access.
@@ -707,27 +377,21 @@ impl Block<'_> {
         let me = self.actor(shared, w);
         let sync = mem.order == Order::Sync;
         if self.checks && !sync {
-            each(m, |l| self.check_write(&area, &me, w, l, addrs[l as usize] - base, bytes, Access::Write))?;
+            each(m, |l| {
+                self.check_write(&area, &me, w, l, addrs[l as usize].wrapping_sub(base), bytes, Access::Write)
+            })?;
         }
         // lanes of one instruction may write the same word only with the same value
-        let mut apart = true;
-        let mut last = None;
-        let mut left = m;
-        while left != 0 {
-            let l = left.trailing_zeros() as usize;
-            left &= left - 1;
-            apart &= last.is_none_or(|p| addrs[l] >= p + bytes);
-            last = Some(addrs[l]);
-        }
+        let apart = apart(addrs, m, bytes);
         if self.checks && (bytes < 4 || sync) {
             each(m, |l| {
-                area.line((addrs[l as usize] - base) / 4).forget();
+                area.line((addrs[l as usize].wrapping_sub(base)) / 4).forget();
                 Ok(())
             })?;
         }
         if apart && !sync && mem.bytes == 4 && !mem.wide {
             each(m, |l| {
-                let offset = addrs[l as usize] - base;
+                let offset = addrs[l as usize].wrapping_sub(base);
                 // SAFETY: the offset is within the area, places are lines of the file.
                 unsafe {
                     let to = area.host.add(offset as usize).cast::<u32>();
@@ -744,7 +408,7 @@ impl Block<'_> {
             return Ok(());
         }
         each(m, |l| {
-            let offset = addrs[l as usize] - base;
+            let offset = addrs[l as usize].wrapping_sub(base);
             if self.checks {
                 area.line(offset / 4).forget();
             }
@@ -850,102 +514,32 @@ impl Block<'_> {
         // SAFETY: the caller's word.
         unsafe { self.store_in(found, w, mem, shared, addrs, m, src) }
     }
-
-    /// Every lane's read, word by word.
-    fn note_reads(
-        &self,
-        area: &Area,
-        base: u64,
-        me: &Actor,
-        w: &Warp,
-        addrs: &Addresses,
-        m: u32,
-        bytes: u64,
-        access: Access,
-    ) -> Step<()> {
-        if bytes < 4 || access != Access::Read {
-            return each(m, |l| self.note_read(area, me, w, l, addrs[l as usize] - base, bytes, access));
-        }
-        // the second half of the warp may read just what the first half does
-        let mirror = m == u32::MAX && addrs[..16] == addrs[16..];
-        let mut left = if mirror { m & 0xffff } else { m };
-        while left != 0 {
-            let l = left.trailing_zeros();
-            left &= left - 1;
-            let a = addrs[l as usize];
-            let mut several = mirror;
-            let mut other = if mirror { l + 16 } else { l };
-            // neighbours that read the same
-            while left != 0 && addrs[left.trailing_zeros() as usize] == a {
-                other = left.trailing_zeros();
-                left &= left - 1;
-                several = true;
-            }
-            let (word, n) = ((a - base) / 4, (bytes / 4) as usize);
-            // SAFETY: the access is within the area, whose shadow has an entry for each word.
-            let row = unsafe { std::slice::from_raw_parts(area.shadow.add(word as usize), n) };
-            let good = Entry::read_row(row, area.line(word), word, me, l, several, area.shared);
-            if good < n {
-                let rest = (n - good) as u64 * 4;
-                self.note_read(area, me, w, l, a - base + good as u64 * 4, rest, access)?;
-                if several {
-                    self.note_read(area, me, w, other, a - base + good as u64 * 4, rest, access)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn same_or_race(
-        &self,
-        area: &Area,
-        me: &Actor,
-        w: &Warp,
-        lane: u32,
-        offset: u64,
-        data: &[u8],
-    ) -> Step<()> {
-        for (i, b) in data.iter().enumerate() {
-            let at = offset + i as u64;
-            let e = if Self::is_fine(area, at / 4, me) { area.fine(at) } else { area.entry(at / 4) };
-            // SAFETY: the byte is within the area.
-            if e.just_written_by_other(me, lane) && unsafe { *area.host.add(at as usize) } != *b {
-                let other = e.w.load(std::sync::atomic::Ordering::Relaxed);
-                return Err(self.accuse(Conflict::WithWrite(other), area, at & !3, w, lane, Access::Write));
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Whether all words of a read are known to be in order, by their lines.
+/// Whether no two lanes access the same place. Aligned accesses of one size coincide or are apart.
 #[inline(always)]
-fn known(area: &Area, base: u64, addrs: &Addresses, bytes: u64, me: &Actor) -> bool {
-    if bytes < 4 {
-        return false;
-    }
-    let width = ((1u64 << (bytes / 4)) - 1) as u32;
-    let mut offsets = [0u32; 32];
-    let (mut lo, mut hi) = (u32::MAX, 0);
-    for l in 0..32 {
-        let o = (addrs[l] - base) as u32;
-        offsets[l] = o;
-        lo = lo.min(o >> 7);
-        hi = hi.max(o >> 7);
-    }
-    // inactive lanes have the first active one's address
-    if hi - lo > 15 {
-        return false;
-    }
-    for line in lo..=hi {
-        let mut words = 0u32;
-        for o in offsets {
-            let here = if o >> 7 == line { width } else { 0 };
-            words |= here << (o >> 2 & 31);
+fn apart(addrs: &Addresses, m: u32, bytes: u64) -> bool {
+    let lead = addrs[m.trailing_zeros() as usize & 31];
+    // a bit for each place, of those near the first lane's
+    let mut seen = [0u64; 64];
+    let shift = bytes.trailing_zeros();
+    let start = (lead >> shift).wrapping_sub(2048);
+    let mut left = m;
+    while left != 0 {
+        let l = left.trailing_zeros() as usize;
+        left &= left - 1;
+        let place = (addrs[l] >> shift).wrapping_sub(start);
+        if place >= 4096 {
+            let mut sorted: Vec<u64> =
+                (0..32).filter(|l| m >> l & 1 == 1).map(|l| addrs[l as usize]).collect();
+            sorted.sort_unstable();
+            return sorted.windows(2).all(|w| w[0] != w[1]);
         }
-        if words != 0 && !area.line(u64::from(line) * 32).knows(me.horizon, words) {
+        let (word, bit) = ((place / 64) as usize, 1 << (place % 64));
+        if seen[word] & bit != 0 {
             return false;
         }
+        seen[word] |= bit;
     }
     true
 }
@@ -982,7 +576,7 @@ unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, f
         if n == 4 && !mem.wide && m == u32::MAX && dst.len() == 4 {
             let lines = [0, 1, 2, 3].map(|k: usize| file.add(dst[k] as usize).cast::<u32>());
             for l in 0..32 {
-                let v = area.host.add((addrs[l] - base) as usize).cast::<[u32; 4]>().read();
+                let v = area.host.add(addrs[l].wrapping_sub(base) as usize).cast::<[u32; 4]>().read();
                 *lines[0].add(l) = v[0];
                 *lines[1].add(l) = v[1];
                 *lines[2].add(l) = v[2];
@@ -996,14 +590,14 @@ unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, f
                 let from = area.host.add(4 * k);
                 if m == u32::MAX {
                     for l in 0..32 {
-                        *line.add(l) = from.add((addrs[l] - base) as usize).cast::<u32>().read();
+                        *line.add(l) = from.add(addrs[l].wrapping_sub(base) as usize).cast::<u32>().read();
                     }
                 } else {
                     let mut left = m;
                     while left != 0 {
                         let l = left.trailing_zeros() as usize;
                         left &= left - 1;
-                        *line.add(l) = from.add((addrs[l] - base) as usize).cast::<u32>().read();
+                        *line.add(l) = from.add(addrs[l].wrapping_sub(base) as usize).cast::<u32>().read();
                     }
                 }
             }
@@ -1014,7 +608,7 @@ unsafe fn gather(area: &Area, base: u64, addrs: &Addresses, m: u32, mem: &Mem, f
             let l = left.trailing_zeros() as usize;
             left &= left - 1;
             for (k, d) in dst.iter().enumerate() {
-                let from = area.host.add((addrs[l] - base) as usize + n * k);
+                let from = area.host.add(addrs[l].wrapping_sub(base) as usize + n * k);
                 put(file, *d, l, read_raw(from, n), mem);
             }
         }

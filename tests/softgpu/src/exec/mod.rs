@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod async_copy;
 pub(crate) mod atomics;
+pub(crate) mod check;
 pub(crate) mod code;
 pub(crate) mod exchange;
 pub(crate) mod lanes;

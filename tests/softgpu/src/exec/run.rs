@@ -214,6 +214,7 @@ fn run_group<const VECTOR: bool>(
                 .map_err(|e| (e, pc))?,
             // SAFETY: as above.
             Op::Store => {
+                // SAFETY: as above.
                 unsafe { if VECTOR { store_vector(b, w, i, m, mask) } else { store_plain(b, w, i, m, mask) } }
                     .map_err(|e| (e, pc))?
             }

@@ -68,7 +68,7 @@ pub(crate) unsafe fn mma(w: &Warp, i: &Inst, pool: &[u32], mma: &Mma, m: u32) ->
         for kk in 0..k {
             let x = a[row][kk];
             for col in 0..8 {
-                c[row][col] = x * b[kk][col] + c[row][col];
+                c[row][col] += x * b[kk][col];
             }
         }
     }

@@ -30,7 +30,7 @@ fn write_float(x: f64, lo: f64, ty: &str, mode: Mode, sat: bool, relu: bool) -> 
     if sat {
         x = if x > 0.0 { x.min(1.0) } else { 0.0 };
     }
-    if relu && (x < 0.0 || x == 0.0) {
+    if relu && x <= 0.0 {
         x = 0.0;
     }
     match ty {

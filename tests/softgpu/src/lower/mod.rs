@@ -4,6 +4,7 @@
 mod arithmetic;
 mod convert;
 mod decode;
+mod floats;
 mod flow;
 mod packed;
 mod storage;

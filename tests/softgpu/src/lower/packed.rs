@@ -192,7 +192,7 @@ impl Decoder<'_, '_, '_> {
                         r = 0;
                     }
                 }
-                if relu && (value < 0.0 || value == 0.0) {
+                if relu && value <= 0.0 {
                     r = 0;
                 }
                 r
@@ -258,7 +258,7 @@ impl Decoder<'_, '_, '_> {
         self.l.emit_scalar(d, v, move |v| {
             let one = |x: u64| {
                 let x = f64::from(f32::from_bits(x as u32));
-                let x = if relu && (x < 0.0 || x == 0.0) { 0.0 } else { x };
+                let x = if relu && x <= 0.0 { 0.0 } else { x };
                 round::round(x, 0.0, format(bf), mode)
             };
             one(v[0]) << 16 | one(v[1])

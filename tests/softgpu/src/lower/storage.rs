@@ -131,7 +131,7 @@ impl Decoder<'_, '_, '_> {
                         if *off < 0 || *off as u64 + u64::from(bytes) * n as u64 > u64::from(size) {
                             return self.error(format!("reads past the {size} bytes of `{name}`"));
                         }
-                        if *off as u32 % (bytes * n as u32) != 0 {
+                        if !(*off as u32).is_multiple_of(bytes * n as u32) {
                             return self.error("a misaligned parameter");
                         }
                         for (i, (d, dbits)) in defs.into_iter().enumerate() {

@@ -184,7 +184,7 @@ impl Entry {
         shared: bool,
     ) -> usize {
         let low = me.floor << TIME_SHIFT;
-        let span = (me.horizon - me.floor) << TIME_SHIFT;
+        let span = me.horizon.wrapping_sub(me.floor) << TIME_SHIFT;
         let horizon = me.horizon << TIME_SHIFT;
         let mine = me.record(lane) | if several { MULTI_LANE } else { 0 };
         let full = if shared { MULTI_WARP } else { MULTI_BLOCK };
@@ -198,7 +198,7 @@ impl Entry {
             if r < horizon {
                 e.r.store(mine, Relaxed);
             } else if r & full != 0 {
-                learnt |= 1 << ((first + k as u64) % 32);
+                learnt |= 1u32.wrapping_shl(first as u32 + k as u32);
             } else {
                 e.note_read(me, lane);
                 if several {
@@ -298,7 +298,7 @@ impl Entry {
             if time(w) >= me.horizon && !(same_block && time(w) < me.last_barrier) {
                 return Err(Conflict::WithWrite(w));
             }
-        } else if !(atomic && w & ATOMIC != 0) && !Self::ordered(w, me, lane) {
+        } else if !(Self::ordered(w, me, lane) || atomic && w & ATOMIC != 0) {
             return Err(Conflict::WithWrite(w));
         }
         if time(r) >= me.horizon {

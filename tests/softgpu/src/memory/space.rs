@@ -282,6 +282,13 @@ impl Space {
         }
     }
 
+    /// What was written while nobody looked cannot be known: all of it counts as written.
+    pub(crate) fn mark_all_written(&self) {
+        for a in self.read().live.values() {
+            a.mark_written(0, a.size);
+        }
+    }
+
     pub(crate) fn find(&self, address: u64) -> Option<Arc<Allocation>> {
         self.read().find(address)
     }
