@@ -111,7 +111,8 @@ fn check(
     let pa = Place::new(cuda, skip[0], shape(g.transpose_a, m, k), &a);
     let pb = Place::new(cuda, skip[1], shape(g.transpose_b, k, n), &b);
     let mut pc = Place::new(cuda, skip[2], [m, n], if g.beta == 0.0 { &[] } else { &c });
-    cuda.gemm_parts(rung, parts, g, pa.view(), pb.view(), pc.view_mut()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    cuda.gemm_parts(rung, parts, g, pa.view(), pb.view(), pc.view_mut())
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
     let got = pc.values(&what);
     let want = reference(g, [m, n, k], &a, &b, &c);
     let positive = Gemm { alpha: g.alpha.abs(), beta: g.beta.abs(), ..g };
@@ -157,7 +158,8 @@ fn every_rung_at_every_size_and_transpose() {
             for (j, g) in TRANSPOSES.into_iter().enumerate() {
                 let (alpha, beta) = scales[(i + j) % scales.len()];
                 // A third of the views are aligned.
-                let skip = [[0, 0, 0], [4, 8, 0], [1, 0, 3], [0, 2, 1], [3, 1, 2], [4, 4, 1]][(2 * i + j) % 6];
+                let skip =
+                    [[0, 0, 0], [4, 8, 0], [1, 0, 3], [0, 2, 1], [3, 1, 2], [4, 4, 1]][(2 * i + j) % 6];
                 worst = worst.max(check(&cuda, rung, 1, Gemm { alpha, beta, ..g }, size, skip).0);
             }
         }
@@ -172,7 +174,8 @@ fn parts_of_k_add_up_and_every_run_gives_the_same_bits() {
     let soft = gpu::Soft::new();
     for rung in rungs(&cuda) {
         for (i, g) in TRANSPOSES.into_iter().enumerate() {
-            let (parts, size) = [(1, [70, 133, 37]), (3, [65, 36, 100]), (7, [40, 72, 264]), (50, [9, 130, 90])][i];
+            let (parts, size) =
+                [(1, [70, 133, 37]), (3, [65, 36, 100]), (7, [40, 72, 264]), (50, [9, 130, 90])][i];
             let g = Gemm { alpha: 0.5, beta: [0.0, 1.5][i % 2], ..g };
             let mut first = None;
             for order in ["forward", "reverse", "random:5", "forward"] {
@@ -206,7 +209,8 @@ fn tails_are_fused_on_every_rung() {
             let mut rng = Rng::new(9, i as u64);
             let (x, w, b) = (normal(&mut rng, m * k), normal(&mut rng, k * n), normal(&mut rng, n));
             let bias = i != 4;
-            let tensor = |shape: &[usize], v: &[f64]| reference.tensor(Shape::new(shape).unwrap(), v).unwrap();
+            let tensor =
+                |shape: &[usize], v: &[f64]| reference.tensor(Shape::new(shape).unwrap(), v).unwrap();
             let dense = |f, x: &[f64], w: &[f64], b: &[f64]| {
                 let (x, w, b) = (tensor(&[m, k], x), tensor(&[k, n], w), tensor(&[n], b));
                 let mut y = reference.zeros(Shape::from([m, n])).unwrap();
@@ -214,7 +218,8 @@ fn tails_are_fused_on_every_rung() {
                 reference.dense(f, x.view(), w.view(), b, y.view_mut()).unwrap();
                 y.view().to_vec_f64()
             };
-            let (want, sizes) = (dense(f, &x, &w, &b), dense(Activation::Linear, &abs(&x), &abs(&w), &abs(&b)));
+            let (want, sizes) =
+                (dense(f, &x, &w, &b), dense(Activation::Linear, &abs(&x), &abs(&w), &abs(&b)));
             let (px, pw) = (Place::new(&cuda, i % 2, [m, k], &x), Place::new(&cuda, 0, [k, n], &w));
             let (pb, mut y) = (Place::new(&cuda, 3, [n], &b), Place::new(&cuda, 1, [m, n], &[]));
             let b = bias.then_some(pb.view());
@@ -223,10 +228,15 @@ fn tails_are_fused_on_every_rung() {
             for (e, got) in got.iter().enumerate() {
                 // No slope of these is above 1.2; softmax moves by at most twice what the row's largest moves.
                 let row = &sizes[e / n * n..][..n];
-                let size = if f == Activation::Softmax { row.iter().copied().fold(0.0, f64::max) } else { sizes[e] };
+                let size =
+                    if f == Activation::Softmax { row.iter().copied().fold(0.0, f64::max) } else { sizes[e] };
                 let bound = 2.0 * bound(rung, k + 1, size) + 8.0 * EPS * (1.0 + want[e].abs());
                 let error = (f64::from(*got) - want[e]).abs();
-                assert!(error <= bound, "{rung}, {f}: element {e} is {got}, not {}: {error:e} > {bound:e}", want[e]);
+                assert!(
+                    error <= bound,
+                    "{rung}, {f}: element {e} is {got}, not {}: {error:e} > {bound:e}",
+                    want[e]
+                );
             }
         }
     }
@@ -237,7 +247,8 @@ fn tails_are_fused_on_every_rung() {
 fn batches_are_so_many_products() {
     let Some((cuda, _alone)) = cuda() else { return };
     for (i, g) in TRANSPOSES.into_iter().enumerate() {
-        let (products, [m, n, k]) = [(3, [17, 33, 20]), (5, [64, 8, 300]), (2, [1, 70, 40]), (4, [36, 36, 36])][i];
+        let (products, [m, n, k]) =
+            [(3, [17, 33, 20]), (5, [64, 8, 300]), (2, [1, 70, 40]), (4, [36, 36, 36])][i];
         let g = Gemm { alpha: 1.5, beta: [0.0, 0.5][i % 2], ..g };
         let mut rng = Rng::new(11, i as u64);
         let shared = i == 2;
@@ -257,7 +268,10 @@ fn batches_are_so_many_products() {
             let sizes = reference(g, [m, n, k], &abs(a), &abs(b), &abs(c));
             for e in 0..m * n {
                 let error = (f64::from(got[p * m * n + e]) - want[e]).abs();
-                assert!(error <= bound(Rung::Small, k, sizes[e]), "{g:?}: product {p}, element {e}: off by {error:e}");
+                assert!(
+                    error <= bound(Rung::Small, k, sizes[e]),
+                    "{g:?}: product {p}, element {e}: off by {error:e}"
+                );
             }
         }
         let fewer = pc.view_mut().rows(0..1).unwrap();
@@ -284,9 +298,12 @@ fn split_operands_are_as_exact_as_f32_and_tf32_is_not() {
     cuda.gemm_with(Rung::Tensor, Gemm::nn(), pa.view(), pb.view(), pc.view_mut()).unwrap();
     let want = reference(Gemm::nn(), [64; 3], &a, &b, &[0.0; 4096]);
     let sizes = reference(Gemm::nn(), [64; 3], &abs(&a), &abs(&b), &[0.0; 4096]);
-    let far = pc.values("C").iter().zip(&want).zip(&sizes).any(|((got, want), size)| {
-        (f64::from(*got) - want).abs() > bound(Rung::WarpTiled, 64, *size)
-    });
+    let far = pc
+        .values("C")
+        .iter()
+        .zip(&want)
+        .zip(&sizes)
+        .any(|((got, want), size)| (f64::from(*got) - want).abs() > bound(Rung::WarpTiled, 64, *size));
     assert!(far, "tf32 was never off by more than f32 may be");
 }
 
@@ -298,7 +315,8 @@ fn every_rung_of_the_convolution() {
     for rung in [Rung::WarpTiled, Rung::Medium, Rung::Small] {
         for (i, (channels, filters)) in [(8, 12), (3, 5), (4, 132), (33, 8)].into_iter().enumerate() {
             let padding = [Padding::Same, Padding::Valid][i % 2];
-            let w = Window::new([9, 10, channels].into(), &[3, 2], &[1, 1], &[1 + i / 2, 1], padding).unwrap();
+            let w =
+                Window::new([9, 10, channels].into(), &[3, 2], &[1, 1], &[1 + i / 2, 1], padding).unwrap();
             let (n, taps) = (2, w.taps());
             let images = Shape::from([n, 9, 10, channels]);
             let maps = Shape::from([n, w.output[1], w.output[2], filters]);
@@ -361,10 +379,13 @@ fn the_best_rung_does_little_else_than_multiply_and_add() {
             cuda.synchronize().unwrap();
             let all = soft.counters();
             let k = &all[format!("gemm_{rung}_{name}")];
-            let number = |path: &str| k.pointer(path).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{path}: {k}"));
+            let number = |path: &str| {
+                k.pointer(path).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{path}: {k}"))
+            };
             let share = number("/main_loop/fma_share");
             let sectors = [number("/global_load/sectors"), number("/global_store/sectors")];
-            let fewest = [number("/global_load/sectors_coalesced"), number("/global_store/sectors_coalesced")];
+            let fewest =
+                [number("/global_load/sectors_coalesced"), number("/global_store/sectors_coalesced")];
             let conflicts =
                 ["load", "store"].map(|way| number(&format!("/main_loop/shared_{way}/conflicts")));
             let passes = number("/main_loop/shared_load/wavefronts");
