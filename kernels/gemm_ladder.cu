@@ -92,12 +92,12 @@ extern "C" __global__ void __launch_bounds__(1024, 1)
   int i = threadIdx.x / TILE, j = threadIdx.x % TILE;
   float sum = 0.0f;
   for (int first = 0; first < g.k; first += TILE) {
-    if (first > 0) __syncthreads();
     fill_tile<TILE, TILE, 1024>(tile_a, a, s.row_a, s.step_a, first_row, g.m, first, g.k);
     fill_tile<TILE, TILE, 1024>(tile_b, b, s.column_b, s.step_b, first_column, g.n, first, g.k);
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < TILE; ++k) sum = fmaf(tile_a[i][k], tile_b[j][k], sum);
+    __syncthreads();
   }
   if (first_row + i < g.m && first_column + j < g.n) put(sum, g, bias, c, first_row + i, first_column + j);
 }
@@ -120,7 +120,6 @@ extern "C" __global__ void __launch_bounds__(64)
   int row = threadIdx.x / 8, column = threadIdx.x % 8;
   float sum[EACH][EACH] = {};
   for (int first = 0; first < g.k; first += DEEP) {
-    if (first > 0) __syncthreads();
     fill_tile<TILE, DEEP, 64>(tile_a, a, s.row_a, s.step_a, first_row, g.m, first, g.k);
     fill_tile<TILE, DEEP, 64>(tile_b, b, s.column_b, s.step_b, first_column, g.n, first, g.k);
     __syncthreads();
@@ -135,6 +134,7 @@ extern "C" __global__ void __launch_bounds__(64)
         for (int j = 0; j < EACH; ++j) sum[i][j] = fmaf(left[i], right[j], sum[i][j]);
       }
     }
+    __syncthreads();
   }
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
