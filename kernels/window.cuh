@@ -18,7 +18,7 @@ __device__ __forceinline__ int divide(int n, Divisor d) {
 // src/window.rs's Window, and divisors of its extents. Axes are depth, height, width. Mirrored in src/cuda/abi.rs.
 struct WindowArgs {
   int input[3], output[3], kernel[3], stride[3], dilation[3], before[3];
-  int channels, filters, images;
+  int channels, filters;
   Divisor by_input[3], by_output[3], by_kernel[3], by_stride[3];
   Divisor by_channels, by_filters;
 };

@@ -174,7 +174,6 @@ pub(super) struct WindowArgs {
     pub(super) before: [i32; 3],
     pub(super) channels: i32,
     pub(super) filters: i32,
-    pub(super) images: i32,
     pub(super) by_input: [Divisor; 3],
     pub(super) by_output: [Divisor; 3],
     pub(super) by_kernel: [Divisor; 3],

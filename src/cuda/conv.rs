@@ -53,7 +53,6 @@ pub(super) fn args(op: &'static str, w: &Window, filters: usize) -> Result<Windo
         before: ints(w.before),
         channels: w.channels as i32,
         filters: filters as i32,
-        images: 0,
         by_input: by(w.input),
         by_output: by(w.output),
         by_kernel: by(w.kernel),

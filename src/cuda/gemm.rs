@@ -4,6 +4,7 @@
 //! one for its shape; benches and tests take any, through [`Cuda::gemm_with`] and its kin.
 
 use super::abi::{self, GemmArgs, GemmStrides, Ptr};
+use super::driver::dotted;
 use super::stream::Grid;
 use super::{Cuda, activation};
 use crate::activations::Activation;
@@ -239,7 +240,11 @@ impl Product {
         let have = cuda.facts().architecture;
         if have < rung.needs() {
             return Err(Error::Device {
-                problem: format!("the rung `{rung}` needs compute capability {}, not {have}", rung.needs()),
+                problem: format!(
+                    "the rung `{rung}` needs compute capability {}, not {}",
+                    dotted(rung.needs()),
+                    dotted(have)
+                ),
                 hint: "take `warp_tiled`, which any GPU can run".into(),
             });
         }
