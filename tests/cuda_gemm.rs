@@ -383,13 +383,15 @@ fn the_best_rung_does_little_else_than_multiply_and_add() {
                 k.pointer(path).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{path}: {k}"))
             };
             let share = number("/main_loop/fma_share");
-            let sectors = [number("/global_load/sectors"), number("/global_store/sectors")];
-            let fewest =
-                [number("/global_load/sectors_coalesced"), number("/global_store/sectors_coalesced")];
+            let sectors = [number("/global_memory/load/sectors"), number("/global_memory/store/sectors")];
+            let fewest = [
+                number("/global_memory/load/sectors_coalesced"),
+                number("/global_memory/store/sectors_coalesced"),
+            ];
             let conflicts =
-                ["load", "store"].map(|way| number(&format!("/main_loop/shared_{way}/conflicts")));
-            let passes = number("/main_loop/shared_load/wavefronts");
-            let bytes = number("/global_load/bytes_requested");
+                ["load", "store"].map(|way| number(&format!("/main_loop/shared_memory/{way}/conflicts")));
+            let passes = number("/main_loop/shared_memory/load/wavefronts");
+            let bytes = number("/global_memory/load/bytes_requested");
             println!(
                 "{rung} {name}: {:.1} % multiply-adds; sectors {sectors:?} of {fewest:?}; conflicts {conflicts:?} in {passes} \
                  passes; {bytes} bytes read",
