@@ -243,8 +243,10 @@ fn names_of_errors_and_symbols() {
 fn through_dlopen() {
     let exe = std::env::current_exe().unwrap();
     let dir = exe.parent().unwrap();
-    let path = [dir.join("libsoftgpu.so"), dir.join("../libsoftgpu.so")].into_iter().find(|p| p.exists());
-    let path = path.expect("libsoftgpu.so beside the test");
+    let age = |p: &std::path::PathBuf| std::fs::metadata(p).and_then(|m| m.modified()).ok();
+    // beside the test or above it, wherever this build has put it
+    let path = [dir.join("libsoftgpu.so"), dir.join("../libsoftgpu.so")].into_iter().max_by_key(age);
+    let path = path.filter(|p| p.exists()).expect("libsoftgpu.so beside the test");
     // SAFETY: our own library; the types are those of the driver API.
     unsafe {
         let lib = libloading::Library::new(path).unwrap();

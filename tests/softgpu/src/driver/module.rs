@@ -67,7 +67,9 @@ fn variables(m: &ptx::Module) -> Result<HashMap<String, Arc<Allocation>>, PtxErr
             Space::Shared => continue,
             _ => return Err(PtxError::new(v.line, format!("`{}` is not in a function", v.name))),
         };
-        let a = DEVICE.space.variable(u64::from(v.size), kind);
+        let Some(a) = DEVICE.space.variable(u64::from(v.size), kind) else {
+            return Err(PtxError::new(v.line, format!("no memory for `{}`", v.name)));
+        };
         out.insert(v.name.clone(), a);
     }
     for v in &m.variables {

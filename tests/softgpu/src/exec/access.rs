@@ -13,7 +13,7 @@ use crate::memory::{Allocation, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDO
 pub(crate) struct Area {
     pub host: *mut u8,
     pub shadow: *const Entry,
-    pub fine: *const Entry,
+    shared_fine: *const Entry,
     pub lines: *const Line,
     pub shared: bool,
     /// Null in shared memory; kept alive by the launch's snapshot otherwise.
@@ -28,8 +28,11 @@ impl Area {
     }
 
     pub(super) fn fine(&self, byte: u64) -> &Entry {
-        // SAFETY: as for `entry`: an entry for each byte.
-        unsafe { &*self.fine.add(byte as usize) }
+        match self.allocation() {
+            Some(a) => a.fine(byte),
+            // SAFETY: shared memory has an entry for each byte.
+            None => unsafe { &*self.shared_fine.add(byte as usize) },
+        }
     }
 
     pub(crate) fn allocation(&self) -> Option<&Allocation> {
@@ -207,7 +210,7 @@ impl Block<'_> {
         let area = Area {
             host: self.shared,
             shadow: self.shared_shadow,
-            fine: self.shared_fine,
+            shared_fine: self.shared_fine,
             lines: self.shared_lines,
             shared: true,
             allocation: std::ptr::null(),
@@ -546,7 +549,14 @@ fn apart(addrs: &Addresses, m: u32, bytes: u64) -> bool {
 
 #[inline(always)]
 fn global_area(a: &Allocation) -> Area {
-    Area { host: a.host, shadow: a.shadow, fine: a.fine, lines: a.lines, shared: false, allocation: a }
+    Area {
+        host: a.host,
+        shadow: a.shadow,
+        shared_fine: std::ptr::null(),
+        lines: a.lines,
+        shared: false,
+        allocation: a,
+    }
 }
 
 pub(crate) fn triple(t: [u32; 3]) -> String {

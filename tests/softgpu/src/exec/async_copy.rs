@@ -76,8 +76,7 @@ impl Block<'_> {
                     let old = e.w.load(Relaxed);
                     if old & FINE != 0 && old >> 24 >= me.floor {
                         for b in 0..4 {
-                            // SAFETY: as above, an entry for each byte.
-                            let f = unsafe { &*to.fine.add((word * 4 + b) as usize) };
+                            let f = to.fine(word * 4 + b);
                             if let Err(c) = f.check_write(&me, l, false) {
                                 return Err(self.accuse(c, &to, word * 4 + b, w, l, Access::Write));
                             }

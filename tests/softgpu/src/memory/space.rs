@@ -3,7 +3,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::POISON;
@@ -30,15 +30,15 @@ pub(crate) struct Allocation {
     pub kind: Kind,
     pub host: *mut u8,
     pub shadow: *mut Entry,
-    /// Entries of single bytes, for words that are accessed in parts. Touched under `fine_lock` only.
-    pub fine: *mut Entry,
+    /// Entries of single bytes, for words that are accessed in parts: made for 4096 bytes at a time when they are
+    /// first needed, under `fine_lock`.
+    fine: Vec<AtomicPtr<Entry>>,
     pub fine_lock: Mutex<()>,
     /// Summaries of 32 words each.
     pub lines: *mut Line,
     lines_layout: Layout,
     bytes_layout: Layout,
     shadow_layout: Layout,
-    fine_layout: Layout,
 }
 
 // SAFETY: the bytes are device memory, which every thread may touch by the rules of the device (racing kernels
@@ -47,37 +47,59 @@ unsafe impl Send for Allocation {}
 // SAFETY: as above.
 unsafe impl Sync for Allocation {}
 
-fn zeroed(layout: Layout) -> *mut u8 {
+/// Bytes that one piece of the fine shadow is for.
+const PIECE: u64 = 4096;
+
+/// Zeroed memory, which costs nothing before it is touched.
+fn zeroed(layout: Layout) -> Option<*mut u8> {
     // SAFETY: every layout here has a size above zero.
     let p = unsafe { alloc_zeroed(layout) };
-    if p.is_null() {
-        handle_alloc_error(layout);
-    }
-    p
+    (!p.is_null()).then_some(p)
+}
+
+fn piece_layout() -> Layout {
+    Layout::array::<Entry>(PIECE as usize).expect("a fine shadow's layout")
 }
 
 impl Allocation {
-    fn new(base: u64, size: u64, kind: Kind) -> Allocation {
+    /// `None` if the host has not the memory.
+    fn new(base: u64, size: u64, kind: Kind) -> Option<Allocation> {
         let words = size.div_ceil(4).max(1) as usize;
         // room behind the last byte, so that whole-word copies of the host side never leave it
-        let bytes_layout = Layout::from_size_align(words * 4 + 64, 64).expect("an allocation's layout");
-        let shadow_layout = Layout::array::<Entry>(words).expect("a shadow's layout");
-        let fine_layout = Layout::array::<Entry>(words * 4).expect("a fine shadow's layout");
-        let lines_layout = Layout::array::<Line>(words.div_ceil(32)).expect("the lines' layout");
-        Allocation {
+        let bytes_layout = Layout::from_size_align(words * 4 + 64, 64).ok()?;
+        let shadow_layout = Layout::array::<Entry>(words).ok()?;
+        let lines_layout = Layout::array::<Line>(words.div_ceil(32)).ok()?;
+        let mut a = Allocation {
             base,
             size,
             kind,
-            host: zeroed(bytes_layout),
-            shadow: zeroed(shadow_layout).cast(),
-            fine: zeroed(fine_layout).cast(),
+            host: std::ptr::null_mut(),
+            shadow: std::ptr::null_mut(),
+            fine: Vec::new(),
             fine_lock: Mutex::new(()),
-            lines: zeroed(lines_layout).cast(),
+            lines: std::ptr::null_mut(),
             lines_layout,
             bytes_layout,
             shadow_layout,
-            fine_layout,
+        };
+        // what was made is freed by `drop` if the rest cannot be
+        a.host = zeroed(bytes_layout)?;
+        a.shadow = zeroed(shadow_layout)?.cast();
+        a.lines = zeroed(lines_layout)?.cast();
+        a.fine.resize_with(size.div_ceil(PIECE) as usize, AtomicPtr::default);
+        Some(a)
+    }
+
+    /// The entry of a byte. Called with the lock held, or for bytes whose word is marked as known in parts.
+    pub(crate) fn fine(&self, byte: u64) -> &Entry {
+        let piece = &self.fine[(byte / PIECE) as usize];
+        let mut p = piece.load(Ordering::Acquire);
+        if p.is_null() {
+            p = zeroed(piece_layout()).unwrap_or_else(|| handle_alloc_error(piece_layout())).cast();
+            piece.store(p, Ordering::Release);
         }
+        // SAFETY: a piece has an entry for each of its bytes and lives as long as the allocation.
+        unsafe { &*p.add((byte % PIECE) as usize) }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -151,6 +173,12 @@ impl Allocation {
 
     /// Copies within the device: what was unwritten stays so.
     pub(crate) fn copy_shadow_from(&self, to: u64, from: &Allocation, at: u64, len: u64) {
+        if (to | at | len).is_multiple_of(4) {
+            for i in 0..len / 4 {
+                self.entry(to / 4 + i).set_host_written(from.entry(at / 4 + i).written());
+            }
+            return;
+        }
         for i in 0..len {
             let bit = 1 << ((at + i) % 4);
             if from.entry((at + i) / 4).written() & bit != 0 {
@@ -164,12 +192,23 @@ impl Allocation {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        // SAFETY: each pointer came from `alloc_zeroed` with the layout that is kept beside it.
+        // SAFETY: each pointer that is not null came from `alloc_zeroed` with the layout that is kept beside it.
         unsafe {
-            dealloc(self.host, self.bytes_layout);
-            dealloc(self.shadow.cast(), self.shadow_layout);
-            dealloc(self.fine.cast(), self.fine_layout);
-            dealloc(self.lines.cast(), self.lines_layout);
+            for (p, layout) in [
+                (self.host, self.bytes_layout),
+                (self.shadow.cast(), self.shadow_layout),
+                (self.lines.cast(), self.lines_layout),
+            ] {
+                if !p.is_null() {
+                    dealloc(p, layout);
+                }
+            }
+            for p in &self.fine {
+                let p = p.load(Ordering::Acquire);
+                if !p.is_null() {
+                    dealloc(p.cast(), piece_layout());
+                }
+            }
         }
     }
 }
@@ -228,8 +267,9 @@ impl Space {
         if inner.used.checked_add(size)? > limit {
             return None;
         }
-        let n = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let a = inner.insert(size, Kind::Heap(n));
+        let n = self.count.load(Ordering::Relaxed) + 1;
+        let a = inner.insert(size, Kind::Heap(n))?;
+        self.count.store(n, Ordering::Relaxed);
         inner.used += size;
         if poison {
             for w in 0..size as usize / 4 {
@@ -241,10 +281,10 @@ impl Space {
     }
 
     /// A module's variable, with its first bytes; the rest is zero, as for every variable.
-    pub(crate) fn variable(&self, size: u64, kind: Kind) -> Arc<Allocation> {
-        let a = self.write().insert(size.max(1), kind);
+    pub(crate) fn variable(&self, size: u64, kind: Kind) -> Option<Arc<Allocation>> {
+        let a = self.write().insert(size.max(1), kind)?;
         a.mark_written(0, size);
-        a
+        Some(a)
     }
 
     pub(crate) fn free_heap(&self, base: u64) -> Result<(), String> {
@@ -319,13 +359,13 @@ impl Space {
 }
 
 impl Inner {
-    fn insert(&mut self, size: u64, kind: Kind) -> Arc<Allocation> {
+    fn insert(&mut self, size: u64, kind: Kind) -> Option<Arc<Allocation>> {
         let base = self.next;
         self.next = (base + size + GAP).next_multiple_of(ALIGN);
-        let a = Arc::new(Allocation::new(base, size, kind));
+        let a = Arc::new(Allocation::new(base, size, kind)?);
         self.live.insert(base, a.clone());
         self.snapshot = None;
-        a
+        Some(a)
     }
 
     fn remove(&mut self, base: u64) {
