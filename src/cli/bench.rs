@@ -174,21 +174,26 @@ fn counted(arguments: &Arguments, cuda: &Arc<Cuda>, software: &Software) -> Resu
         let number = |path: &str| k.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
         let ratio = |a: f64, b: f64| if b == 0.0 { String::new() } else { format!("{:.2}", a / b) };
         let once = |side: &str| {
-            ratio(number(&format!("/{side}/bytes_requested")), number(&format!("/{side}/bytes_distinct")))
+            ratio(
+                number(&format!("/global_memory/{side}/bytes_requested")),
+                number(&format!("/global_memory/{side}/bytes_distinct")),
+            )
         };
-        let both =
-            |what: &str| number(&format!("/global_load/{what}")) + number(&format!("/global_store/{what}"));
-        let place = if number("/main_loop/shared_load/wavefronts") > 0.0 { "/main_loop" } else { "" };
+        let both = |what: &str| {
+            number(&format!("/global_memory/load/{what}")) + number(&format!("/global_memory/store/{what}"))
+        };
+        let place = if number("/main_loop/shared_memory/load/wavefronts") > 0.0 { "/main_loop" } else { "" };
         let banks = |what: &str| {
-            number(&format!("{place}/shared_load/{what}")) + number(&format!("{place}/shared_store/{what}"))
+            number(&format!("{place}/shared_memory/load/{what}"))
+                + number(&format!("{place}/shared_memory/store/{what}"))
         };
         let share = number("/main_loop/fma_share");
         section.rows.push(vec![
             name.to_string(),
             number("/launches").to_string(),
             if share > 0.0 { format!("{:.1} %", 100.0 * share) } else { String::new() },
-            once("global_load"),
-            once("global_store"),
+            once("load"),
+            once("store"),
             ratio(both("sectors"), both("sectors_coalesced")),
             if banks("wavefronts") > 0.0 {
                 format!("{:.1} %", 100.0 * banks("conflicts") / banks("wavefronts"))
