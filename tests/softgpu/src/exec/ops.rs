@@ -186,6 +186,8 @@ operations! {
             Mad32 => a.wrapping_mul(b).wrapping_add(c);
             FmaF32 => f32::from_bits(a).mul_add(f32::from_bits(b), f32::from_bits(c)).to_bits();
             BfeU32 => bfe_u32(a, b, c);
+            ShfLeft => ((u64::from(b) << 32 | u64::from(a)) << (c & 31) >> 32) as u32;
+            ShfRight => ((u64::from(b) << 32 | u64::from(a)) >> (c & 31)) as u32;
         }
         // 64-bit lanes, one operand
         w1 (a) {

@@ -145,7 +145,7 @@ pub(crate) fn lop3(a: u64, b: u64, c: u64, table: u8) -> u64 {
 }
 
 pub(crate) fn prmt(a: u32, b: u32, c: u32, mode: Option<usize>) -> u32 {
-    let bytes: Vec<u8> = a.to_le_bytes().into_iter().chain(b.to_le_bytes()).collect();
+    let bytes = (u64::from(b) << 32 | u64::from(a)).to_le_bytes();
     let n = (c & 3) as usize;
     let mut r = [0u8; 4];
     for (i, out) in r.iter_mut().enumerate() {

@@ -546,7 +546,11 @@ impl Decoder<'_, '_, '_> {
             }
             let d = self.result(&args[0], 32)?;
             let v = vec![self.value(&args[1], 32)?, self.value(&args[2], 32)?, self.value(&args[3], 32)?];
-            self.l.emit_scalar(d, v, move |v| s::shf(v[0], v[1], v[2] as u32, left, clamp));
+            if clamp {
+                self.l.emit_scalar(d, v, move |v| s::shf(v[0], v[1], v[2] as u32, left, clamp));
+            } else {
+                self.emit(if left { Op::ShfLeft } else { Op::ShfRight }, d, v);
+            }
             return Ok(());
         }
         let ty = self.ty()?;
