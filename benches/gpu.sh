@@ -16,7 +16,7 @@ pack() {
   cd "$here/.."
   cargo build --release --bin handgrad
   cp "${CARGO_TARGET_DIR:-target}/release/handgrad" "$to/"
-  for test in cuda allocations; do
+  for test in cuda cuda_gemm allocations; do
     local program
     program=$(cargo test --release --test "$test" --no-run --message-format=json |
       python3 -c 'import json, sys
@@ -65,7 +65,8 @@ run() {
 
 printf '# handgrad on a GPU, %s\n' "$(date -u +%Y-%m-%d)" >"$report"
 run 20 "The device" ./handgrad devices
-run 270 "Tests: ops, layers, steps, training runs" ./test-cuda --test-threads 1 --nocapture
+run 240 "Tests: ops, layers, steps, training runs" ./test-cuda --test-threads 1 --nocapture
+run 30 "Tests: every rung of the ladder" ./test-cuda_gemm --test-threads 1 --nocapture
 run 40 "Tests: a step allocates nothing" ./test-allocations
 run 120 "Kernels: time, roofline, cuBLAS" ./handgrad bench --kernels --device cuda:0
 run 60 "Training: mnist" ./handgrad train mnist --epochs 3 --verbose 2 --device cuda:0
