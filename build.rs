@@ -36,19 +36,19 @@ fn main() {
         let inlined = source::inline_headers(&format!("{name}.cu"), &read).unwrap();
         let (needs, kind) = (needs(&text), camel_case(name));
 
-        write!(fields, "    {name}: OnceLock<{kind}>,\n").unwrap();
-        write!(starts, "            {name}: OnceLock::new(),\n").unwrap();
-        write!(
+        writeln!(fields, "    {name}: OnceLock<{kind}>,").unwrap();
+        writeln!(starts, "            {name}: OnceLock::new(),").unwrap();
+        writeln!(
             getters,
             "\n    /// The kernels of `kernels/{name}.cu`; compiles them at the first call.\n    \
              pub(super) fn {name}(&self) -> Result<&{kind}> {{\n        \
-             self.loaded(&self.{name}, {kind}::load)\n    }}\n"
+             self.loaded(&self.{name}, {kind}::load)\n    }}"
         )
         .unwrap();
         let names: Vec<String> = entries.iter().map(|e| format!("{:?}", e.name)).collect();
-        write!(
+        writeln!(
             table,
-            "    KernelFile {{ name: {name:?}, source: {inlined:?}, needs: {needs}, kernels: &[{}] }},\n",
+            "    KernelFile {{ name: {name:?}, source: {inlined:?}, needs: {needs}, kernels: &[{}] }},",
             names.join(", ")
         )
         .unwrap();
@@ -56,12 +56,12 @@ fn main() {
     }
     write!(code, "/// Every file of kernels.\npub(super) const FILES: &[KernelFile] = &[\n{table}];\n\n")
         .unwrap();
-    write!(
+    writeln!(
         code,
         "/// The kernels of a device, by file; each file is compiled when it is first asked for.\n\
          pub(super) struct Kernels {{\n    compiler: Compiler,\n    loading: Mutex<()>,\n{fields}}}\n\n\
          impl Kernels {{\n    pub(super) fn new(compiler: Compiler) -> Kernels {{\n        Kernels {{\n            \
-         compiler,\n            loading: Mutex::new(()),\n{starts}        }}\n    }}\n{getters}}}\n"
+         compiler,\n            loading: Mutex::new(()),\n{starts}        }}\n    }}\n{getters}}}"
     )
     .unwrap();
     let out = env::var("OUT_DIR").expect("OUT_DIR");
@@ -73,17 +73,17 @@ fn handles(file: &str, kind: &str, entries: &[Entry]) -> String {
     let mut code =
         format!("/// Handles of the kernels in `kernels/{file}.cu`.\npub(super) struct {kind} {{\n");
     for e in entries {
-        write!(code, "    {}: Function,\n", e.name).unwrap();
+        writeln!(code, "    {}: Function,", e.name).unwrap();
     }
-    write!(
+    writeln!(
         code,
         "    _module: Module,\n}}\n\nimpl {kind} {{\n    \
          fn load(compiler: &Compiler) -> Result<{kind}> {{\n        \
-         let module = compiler.load({file:?})?;\n        Ok({kind} {{\n"
+         let module = compiler.load({file:?})?;\n        Ok({kind} {{"
     )
     .unwrap();
     for e in entries {
-        write!(code, "            {0}: module.function({0:?})?,\n", e.name).unwrap();
+        writeln!(code, "            {0}: module.function({0:?})?,", e.name).unwrap();
     }
     code += "            _module: module,\n        })\n    }\n";
     for e in entries {
@@ -95,10 +95,10 @@ fn handles(file: &str, kind: &str, entries: &[Entry]) -> String {
         let pushes: Vec<String> =
             e.parameters.iter().map(|(_, name)| format!("args.push({});", rust_name(name))).collect();
         let name = &e.name;
-        write!(
+        writeln!(
             code,
             "\n    pub(super) fn {name}(&self, stream: &Stream, grid: Grid, {}) -> Result<()> {{\n        \
-             stream.launch(&self.{name}, grid, |args| {{ {} }})\n    }}\n",
+             stream.launch(&self.{name}, grid, |args| {{ {} }})\n    }}",
             parameters.join(", "),
             pushes.join(" ")
         )

@@ -78,6 +78,7 @@ fn check(name: &str, mut model: Sequential, compile: Compile, data: &Dataset) {
 #[test]
 fn a_training_step_allocates_nothing() {
     let digits = |out| Dense::new(out).activation(Activation::Softmax);
+    #[cfg_attr(not(feature = "cuda"), allow(unused_mut))]
     let mut devices =
         vec![Device::cpu_with(Some(1), None).unwrap(), Device::cpu_with(Some(2), None).unwrap()];
     #[cfg(feature = "cuda")]

@@ -58,7 +58,7 @@ impl KernelFacts {
         // Registers are given to warps in pieces of 256.
         let by_registers = REGISTERS / (warps * (self.registers.max(1) * WARP).next_multiple_of(256));
         let shared = self.shared + dynamic + mp.reserved;
-        let by_shared = if shared == 0 { mp.blocks } else { mp.shared / shared };
+        let by_shared = mp.shared.checked_div(shared).unwrap_or(mp.blocks);
         mp.blocks.min(mp.warps / warps).min(by_registers).min(by_shared)
     }
 

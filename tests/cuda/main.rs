@@ -3,6 +3,7 @@
 //! The tables are the processor's: parity of every op, gradients and outputs of every layer, whole training runs. The
 //! software GPU adds what no hardware shows: it stops a kernel that reads or writes out of bounds, reads what nobody
 //! wrote, or has two threads meet in one word without a barrier; and it runs the warps in orders of our choice.
+#![cfg(feature = "cuda")]
 
 #[path = "../support/faults.rs"]
 #[allow(dead_code, unreachable_pub)] // planted_faults.rs uses the rest
