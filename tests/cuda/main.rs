@@ -23,6 +23,7 @@ mod layers;
 mod ops;
 mod rows;
 mod steps;
+mod traffic;
 mod training;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
