@@ -1,7 +1,7 @@
 // The exact f32 matrix product that the engine runs on: C = f(α op(A) op(B) + β C + bias), row-major.
 //
-// Rungs 5 and 6 of the ladder that begins in gemm_ladder.cu; rungs 7 and up are in gemm_tensor.cu. tile.cuh has the loop
-// that they share: global memory is read 16 bytes at a time into registers while the arithmetic of the step before runs,
+// Rung 6 of the ladder that begins in gemm_ladder.cu; rungs 7 and up are in gemm_tensor.cu. tile.cuh has the loop that
+// they share: global memory is read 16 bytes at a time into registers while the arithmetic of the step before runs,
 // and stored into the other of two buffers. Every kernel has four variants: nn, tn (A is stored [k, m]), nt (B is stored
 // [n, k]) and tt. blockIdx.x counts tiles of C, blockIdx.z products of a batch and parts of k.
 //
@@ -9,30 +9,6 @@
 
 #include "common.cuh"
 #include "tile.cuh"
-
-// Rung 5: 16-byte loads, two buffers. 256 threads as a grid of 16 × 16, each with 8 × 8 neighbouring elements of C.
-// Left on the table: two lanes of eight meet on the same banks when they read B's panel.
-typedef Tile<128, 128, 2, 16, 8, 8, 0> Vectorised;
-
-extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_nn(
-    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
-  product<Vectorised, false, false>(a, b, bias, c, g);
-}
-
-extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_tn(
-    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
-  product<Vectorised, true, false>(a, b, bias, c, g);
-}
-
-extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_nt(
-    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
-  product<Vectorised, false, true>(a, b, bias, c, g);
-}
-
-extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_tt(
-    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
-  product<Vectorised, true, true>(a, b, bias, c, g);
-}
 
 // Rung 6: the tile is cut into warps first. A warp computes 32 × 64 of C as a grid of 4 × 8 lanes, and reads 96 floats
 // of shared memory a step for 2048 multiply-adds; a lane's 8 × 8 are four blocks of 4 × 4, so that no read of the

@@ -6,13 +6,13 @@
 //   2 coalesced            neighbouring threads, neighbouring elements     ½, but in whole sectors
 //   3 shared               a block shares tiles of 32 × 32                 16
 //   4 register_tiled       a thread computes 8 × 8 elements                32
-//   5 vectorised           16-byte loads, two buffers        gemm.cu       64
+//   5 vectorised           16-byte loads, two buffers                      64
 //   6 warp_tiled           no bank conflicts                 gemm.cu       64
 //   7 asynchronous         copies that pass by the registers gemm_tensor.cu
 //   8 tensor, 9 tensor3    tensor cores                      gemm_tensor.cu
 //
-// Transposes are strides here: element (i, k) of op(A) is a[i · row_a + k · step_a], and likewise for B.
-// blockIdx.x counts elements or tiles of C, blockIdx.z the products of a batch; k is never split.
+// Transposes are strides on rungs 1 to 4: element (i, k) of op(A) is a[i · row_a + k · step_a], and likewise for B.
+// blockIdx.x counts elements or tiles of C, blockIdx.z the products of a batch; k is not split below rung 5.
 // Any m, n, k ≥ 1. Sources: Harris 2007, "Optimizing Parallel Reduction in CUDA", for the way of telling it; Boehm 2022,
 // "How to Optimize a CUDA Matmul Kernel for cuBLAS-like Performance", for the ladder.
 
@@ -152,4 +152,28 @@ extern "C" __global__ void __launch_bounds__(64)
     float* to = c + (size_t)r * g.ldc + q;
     if (r < g.m && q < g.n) *to = activation_value(g.f, *to);
   }
+}
+
+// Rung 5: 16-byte loads, two buffers. 256 threads as a grid of 16 × 16, each with 8 × 8 neighbouring elements of C.
+// Left on the table: two lanes of eight meet on the same banks when they read B's panel.
+typedef Tile<128, 128, 2, 16, 8, 8, 0> Vectorised;
+
+extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_nn(
+    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
+  product<Vectorised, false, false>(a, b, bias, c, g);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_tn(
+    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
+  product<Vectorised, true, false>(a, b, bias, c, g);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_nt(
+    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
+  product<Vectorised, false, true>(a, b, bias, c, g);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_tt(
+    const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {
+  product<Vectorised, true, true>(a, b, bias, c, g);
 }

@@ -334,13 +334,18 @@ fn launch(
         Rung::RegisterTiled => {
             cuda.kernels.gemm_ladder()?.gemm_register_tiled(s, grid, a, b, bias, c, g, strides)
         }
-        Rung::Vectorised | Rung::WarpTiled | Rung::Medium | Rung::Small => {
+        Rung::Vectorised => {
+            let k = cuda.kernels.gemm_ladder()?;
+            match (ta, tb) {
+                (false, false) => k.gemm_vectorised_nn(s, grid, a, b, bias, c, g),
+                (true, false) => k.gemm_vectorised_tn(s, grid, a, b, bias, c, g),
+                (false, true) => k.gemm_vectorised_nt(s, grid, a, b, bias, c, g),
+                (true, true) => k.gemm_vectorised_tt(s, grid, a, b, bias, c, g),
+            }
+        }
+        Rung::WarpTiled | Rung::Medium | Rung::Small => {
             let k = cuda.kernels.gemm()?;
             match (rung, ta, tb) {
-                (Rung::Vectorised, false, false) => k.gemm_vectorised_nn(s, grid, a, b, bias, c, g),
-                (Rung::Vectorised, true, false) => k.gemm_vectorised_tn(s, grid, a, b, bias, c, g),
-                (Rung::Vectorised, false, true) => k.gemm_vectorised_nt(s, grid, a, b, bias, c, g),
-                (Rung::Vectorised, true, true) => k.gemm_vectorised_tt(s, grid, a, b, bias, c, g),
                 (Rung::Medium, false, false) => k.gemm_medium_nn(s, grid, a, b, bias, c, g),
                 (Rung::Medium, true, false) => k.gemm_medium_tn(s, grid, a, b, bias, c, g),
                 (Rung::Medium, false, true) => k.gemm_medium_nt(s, grid, a, b, bias, c, g),

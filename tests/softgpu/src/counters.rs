@@ -237,7 +237,10 @@ struct Kernel {
 
 static KERNELS: Mutex<BTreeMap<String, Kernel>> = Mutex::new(BTreeMap::new());
 
-/// The innermost loop with the most instructions executed.
+/// The smallest loop in which a warp spends half of its instructions; if there is none, the innermost loop with the most.
+///
+/// A loop is a branch backwards. Such a branch may also lead from a block that the compiler has laid out behind the loop
+/// back into it: the innermost loop alone would often be one of these, with a handful of instructions.
 fn main_loop(code: &Code, t: &Tally) -> Option<(usize, usize)> {
     let loops: Vec<(usize, usize)> = code
         .insts
@@ -248,7 +251,9 @@ fn main_loop(code: &Code, t: &Tally) -> Option<(usize, usize)> {
         .collect();
     let inner = |l: &&(usize, usize)| !loops.iter().any(|o| o != *l && o.0 >= l.0 && o.1 <= l.1);
     let work = |l: &&(usize, usize)| t.warps[l.0..=l.1].iter().sum::<u64>();
-    loops.iter().filter(inner).max_by_key(work).filter(|l| work(l) > 0).copied()
+    let total = t.warps.iter().sum::<u64>();
+    let half = loops.iter().filter(|l| 2 * work(l) >= total && total > 0).min_by_key(|l| l.1 - l.0);
+    half.or_else(|| loops.iter().filter(inner).max_by_key(work).filter(|l| work(l) > 0)).copied()
 }
 
 /// A launch has ended.
