@@ -1,4 +1,4 @@
-//! After its first epoch, training allocates nothing: every step runs in the memory that was planned for it.
+//! After its first step, training allocates nothing: every step runs in the memory that was planned for it.
 //!
 //! A counting allocator watches the whole process, all threads included. Fails if an op, a layer, a loss, an
 //! optimizer or the batch loader touches the heap in a step.
@@ -64,14 +64,18 @@ fn data(sample: Shape, n: usize) -> [Dataset; 2] {
     [labelled.clone(), labelled.one_hot(10).unwrap()]
 }
 
-/// Trains two epochs of 5 batches, the last one short; no batch after the first may allocate.
-fn check(name: &str, mut model: Sequential, compile: Compile, data: &Dataset) {
+/// Trains on 5 batches an epoch, the last one short; no batch of the last epoch but its first may allocate.
+///
+/// On the processor that is the first epoch. A GPU's steps become graphs when they come the second time, the short one's
+/// in the second epoch; from then on nothing is allocated, neither here nor by the driver.
+fn check(name: &str, mut model: Sequential, compile: Compile, data: &Dataset, epochs: usize) {
     model.compile(compile).unwrap();
     let mut watch = Watch(Vec::with_capacity(100));
-    model.fit(data, Fit::new().batch_size(32).verbose(0).callback(&mut watch)).unwrap();
-    assert_eq!(watch.0.len(), 5, "{name}: batches");
-    let extra = watch.0[4] - watch.0[0];
-    assert_eq!(extra, 0, "{name}: {extra} allocations in the four batches after the first");
+    model.fit(data, Fit::new().epochs(epochs).batch_size(32).verbose(0).callback(&mut watch)).unwrap();
+    assert_eq!(watch.0.len(), 5 * epochs, "{name}: batches");
+    let last = &watch.0[5 * (epochs - 1)..];
+    let extra = last[4] - last[0];
+    assert_eq!(extra, 0, "{name}: {extra} allocations in the last four batches");
 }
 
 /// One test, so that no other thread of the test runner allocates meanwhile.
@@ -84,6 +88,7 @@ fn a_training_step_allocates_nothing() {
     #[cfg(feature = "cuda")]
     devices.extend(gpu::device());
     for device in devices {
+        let epochs = if device.name().starts_with("cuda") { 3 } else { 1 };
         let model = || Sequential::new().device(&device);
         let [labels, one_hot] = data(Shape::from([28, 28]), 150);
 
@@ -91,14 +96,14 @@ fn a_training_step_allocates_nothing() {
             model().with(Flatten::new()).with(Dense::new(100).activation(Activation::Relu)).with(digits(10))
         };
         let sparse = || Compile::new("sparse_categorical_crossentropy").metric("accuracy");
-        check("mlp", mlp(), sparse().optimizer("adam"), &labels);
+        check("mlp", mlp(), sparse().optimizer("adam"), &labels, epochs);
         for name in Optimizer::NAMES {
-            check(name, mlp(), sparse().optimizer(name), &labels);
+            check(name, mlp(), sparse().optimizer(name), &labels, epochs);
         }
         let clipped = name_with_clip();
         let full =
             Compile::new("categorical_crossentropy").metric("accuracy").metric("precision").metric("mae");
-        check("metrics, clipping", mlp(), full.optimizer(clipped), &one_hot);
+        check("metrics, clipping", mlp(), full.optimizer(clipped), &one_hot, epochs);
 
         let cnn = model()
             .with(Reshape::new([28, 28, 1]))
@@ -110,7 +115,7 @@ fn a_training_step_allocates_nothing() {
             .with(GlobalAveragePooling2D::new())
             .with(Dropout::new(0.25))
             .with(digits(10));
-        check("cnn", cnn, sparse().optimizer("adam"), &labels);
+        check("cnn", cnn, sparse().optimizer("adam"), &labels, epochs);
 
         let recurrent = model()
             .with(LSTM::new(16).return_sequences(true))
@@ -118,7 +123,7 @@ fn a_training_step_allocates_nothing() {
             .with(GRU::new(12).reset_after(false).return_sequences(true))
             .with(SimpleRNN::new(8))
             .with(digits(10));
-        check("recurrent", recurrent, sparse(), &labels);
+        check("recurrent", recurrent, sparse(), &labels, epochs);
     }
 }
 

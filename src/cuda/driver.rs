@@ -98,6 +98,7 @@ const THE_DRIVER: Library = Library {
         "cuEventDestroy_v2",
         "cuEventRecord",
         "cuEventSynchronize",
+        "cuEventQuery",
         "cuGraphCreate",
         "cuGraphAddKernelNode_v2",
         "cuGraphInstantiateWithFlags",

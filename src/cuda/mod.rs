@@ -205,6 +205,12 @@ impl Cuda {
     }
 }
 
+impl Drop for Cuda {
+    fn drop(&mut self) {
+        self.stream.forget(); // tensors may keep the stream for longer than the kernels live
+    }
+}
+
 /// The device's scratch block, held by an op while it enqueues its kernels.
 struct Scratch<'a>(MutexGuard<'a, Buffer>);
 

@@ -87,8 +87,8 @@ struct Queue {
     staging: Staging,
 }
 
-/// Buffers of page-locked memory on the way to the device, used in turn. A buffer is written again once the copy from
-/// it is done: by then several steps have passed, so nobody waits.
+/// Buffers of page-locked memory on the way to the device. A buffer is written again once the copy from it is done.
+/// There are as many as steps are under way; only when there are too many does somebody wait.
 #[derive(Default)]
 struct Staging {
     slots: Vec<Slot>,
@@ -279,6 +279,12 @@ impl Stream {
         self.queue().steps.iter().filter(|s| s.graph.is_some()).count()
     }
 
+    /// Finishes all work and forgets the recorded steps, before the kernels that they launch are unloaded.
+    pub(super) fn forget(&self) {
+        let _ = self.synchronize();
+        self.queue().steps.clear();
+    }
+
     /// The driver's handle.
     pub(super) fn raw(&self) -> sys::CUstream {
         self.raw
@@ -316,28 +322,50 @@ impl Grid {
 impl Staging {
     /// A buffer of at least `bytes` bytes from which nothing is being copied any more.
     fn slot(&mut self, bytes: usize) -> std::result::Result<&mut Slot, result::DriverError> {
-        if self.slots.len() < Staging::SLOTS {
-            let copied = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)?;
-            self.slots.push(Slot { memory: std::ptr::null_mut(), bytes: 0, copied });
-            self.next = self.slots.len() - 1;
-        } else {
-            self.next = (self.next + 1) % Staging::SLOTS;
-        }
-        let slot = &mut self.slots[self.next];
-        // SAFETY: the event lives; one that was never recorded has passed. The memory is freed once and not used after.
+        // SAFETY: the events live; one that was never recorded has passed.
+        let free = |s: &Slot| s.bytes >= bytes && unsafe { result::event::query(s.copied) }.is_ok();
+        let fitting =
+            (0..self.slots.len()).filter(|&i| free(&self.slots[i])).min_by_key(|&i| self.slots[i].bytes);
+        let at = match fitting {
+            Some(at) => at,
+            None if self.slots.len() < Staging::SLOTS => {
+                self.slots.reserve_exact(Staging::SLOTS - self.slots.len());
+                self.slots.push(Slot::new()?);
+                self.slots.len() - 1
+            }
+            None => {
+                self.next = (self.next + 1) % Staging::SLOTS;
+                self.next
+            }
+        };
+        let slot = &mut self.slots[at];
+        slot.make_room(bytes)?;
+        Ok(slot)
+    }
+}
+
+impl Slot {
+    fn new() -> std::result::Result<Slot, result::DriverError> {
+        let copied = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)?;
+        Ok(Slot { memory: std::ptr::null_mut(), bytes: 0, copied })
+    }
+
+    /// Waits until the last copy is done, and makes the buffer larger if it is too small.
+    fn make_room(&mut self, bytes: usize) -> std::result::Result<(), result::DriverError> {
+        // SAFETY: the event lives. The memory is freed once, after the last copy from it, and not used after.
         unsafe {
-            result::event::synchronize(slot.copied)?;
-            if slot.bytes < bytes {
-                if !slot.memory.is_null() {
-                    result::free_host(slot.memory.cast())?;
-                    (slot.memory, slot.bytes) = (std::ptr::null_mut(), 0);
+            result::event::synchronize(self.copied)?;
+            if self.bytes < bytes {
+                if !self.memory.is_null() {
+                    result::free_host(self.memory.cast())?;
+                    (self.memory, self.bytes) = (std::ptr::null_mut(), 0);
                 }
                 let bytes = bytes.next_power_of_two().max(4096);
-                slot.memory = result::malloc_host(bytes, 0)?.cast();
-                slot.bytes = bytes;
+                self.memory = result::malloc_host(bytes, 0)?.cast();
+                self.bytes = bytes;
             }
         }
-        Ok(slot)
+        Ok(())
     }
 }
 
