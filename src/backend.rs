@@ -108,6 +108,23 @@ impl HostRows<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// How many numbers a row has, if the rows `order` can be gathered into a batch of shape `into`.
+    ///
+    /// # Errors
+    /// There are not as many rows in `into`, the numbers are not whole rows, or `order` names a row that is not there.
+    pub fn width(&self, order: &[u32], into: Shape) -> Result<usize> {
+        let (width, len) = (into.sample().len(), self.len());
+        if into.rank() == 0 || order.len() != into.rows() || (width > 0 && !len.is_multiple_of(width)) {
+            let problem = format!("{} rows out of {len} numbers into {into}", order.len());
+            return Err(crate::Error::op("load_rows", problem));
+        }
+        let there = len.checked_div(width).unwrap_or(0);
+        match order.iter().find(|&&r| width > 0 && r as usize >= there) {
+            Some(r) => Err(crate::Error::op("load_rows", format!("row {r} of {there}"))),
+            None => Ok(width),
+        }
+    }
 }
 
 /// What the prediction should have been.

@@ -1,5 +1,6 @@
 //! One typed error for the whole engine. A message says what was wrong and where; [`Error::hint`] says what to do.
 
+use crate::shape::Shape;
 use std::path::PathBuf;
 
 /// `Result` with this crate's [`Error`].
@@ -149,6 +150,15 @@ impl Error {
         };
         Error::UnknownName { what, name: name.to_string(), hint }
     }
+}
+
+/// Fails, naming the shapes, unless they `fit`: how an op refuses views that do not belong together.
+pub(crate) fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Result<()> {
+    if fit {
+        return Ok(());
+    }
+    let named: Vec<String> = shapes.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
+    Err(Error::op(op, format!("these do not fit each other: {}", named.join(", "))))
 }
 
 /// What never fails has no error: lets values stand where names may be misspelt.

@@ -8,7 +8,7 @@
 #[allow(dead_code, unreachable_pub)]
 mod gpu;
 
-use handgrad::cuda::{Cuda, Size, Sources, exercises, kernel_files};
+use handgrad::cuda::{Cuda, Size, Software, Sources, exercises, kernel_files};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,15 +32,15 @@ fn without(source: &str, at: usize) -> (String, String) {
 }
 
 /// Which exercises launch kernels of which file. Together they leave no kernel out.
-fn exercises_by_file(soft: &gpu::Soft) -> BTreeMap<&'static str, BTreeSet<usize>> {
+fn exercises_by_file(soft: &Software) -> BTreeMap<&'static str, BTreeSet<usize>> {
     let cuda = Arc::new(Cuda::new(0).unwrap());
-    soft.set("counters", "1");
+    gpu::set(soft, "counters", "1");
     let (mut by_file, mut seen) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeSet::new());
     for (number, exercise) in exercises(&cuda, Size::Small).unwrap().iter_mut().enumerate() {
-        soft.reset_counters();
+        soft.reset();
         exercise.run().unwrap_or_else(|e| panic!("{}: {e}", exercise.name));
         cuda.synchronize().unwrap();
-        let counters = soft.counters();
+        let counters = gpu::counters(soft);
         for file in kernel_files() {
             for kernel in file.kernels.iter().filter(|k| counters.get(k).is_some()) {
                 by_file.entry(file.name).or_default().insert(number);
@@ -48,7 +48,14 @@ fn exercises_by_file(soft: &gpu::Soft) -> BTreeMap<&'static str, BTreeSet<usize>
             }
         }
     }
-    soft.set("counters", "0");
+    gpu::set(soft, "counters", "0");
+    // And once more with the warps last to first: every kernel runs in two orders.
+    gpu::set(soft, "order", "reverse");
+    for exercise in &mut exercises(&cuda, Size::Small).unwrap() {
+        exercise.run().unwrap_or_else(|e| panic!("{}, last warp first: {e}", exercise.name));
+    }
+    cuda.synchronize().unwrap();
+    gpu::set(soft, "order", "forward");
     let all = kernel_files().iter().filter(|f| f.needs <= cuda.facts().architecture).flat_map(|f| f.kernels);
     let left: Vec<_> = all.filter(|k| !seen.contains(*k)).collect();
     assert!(left.is_empty(), "no exercise for {left:?}");
@@ -58,8 +65,8 @@ fn exercises_by_file(soft: &gpu::Soft) -> BTreeMap<&'static str, BTreeSet<usize>
 /// One test: the settings of the software GPU, and its errors, are the whole process's.
 #[test]
 fn every_barrier_is_needed() {
-    let Some(soft) = gpu::Soft::new() else { return };
-    soft.set("quiet", "1");
+    let Some(soft) = gpu::software() else { return };
+    gpu::set(&soft, "quiet", "1");
     let by_file = exercises_by_file(&soft);
     // By place: whether deleting it was noticed in some file that includes it.
     let mut noticed = BTreeMap::<String, bool>::new();

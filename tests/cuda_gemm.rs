@@ -171,7 +171,7 @@ fn every_rung_at_every_size_and_transpose() {
 #[test]
 fn parts_of_k_add_up_and_every_run_gives_the_same_bits() {
     let Some((cuda, _alone)) = cuda() else { return };
-    let soft = gpu::Soft::new();
+    let soft = gpu::software();
     for rung in rungs(&cuda) {
         for (i, g) in TRANSPOSES.into_iter().enumerate() {
             let (parts, size) =
@@ -180,7 +180,7 @@ fn parts_of_k_add_up_and_every_run_gives_the_same_bits() {
             let mut first = None;
             for order in ["forward", "reverse", "random:5", "forward"] {
                 if let Some(soft) = &soft {
-                    soft.set("order", order);
+                    gpu::set(soft, "order", order);
                 }
                 let (_, bits) = check(&cuda, rung, parts, g, size, [4 * i, 0, 0]);
                 assert_eq!(*first.get_or_insert(bits.clone()), bits, "{rung}, {g:?}, warps in {order}");
@@ -365,19 +365,19 @@ fn every_rung_of_the_convolution() {
 #[test]
 fn the_best_rung_does_little_else_than_multiply_and_add() {
     let Some((cuda, _alone)) = cuda() else { return };
-    let Some(soft) = gpu::Soft::new() else { return };
+    let Some(soft) = gpu::software() else { return };
     const N: usize = 256;
     let mut rng = Rng::new(1, 0);
     let numbers = normal(&mut rng, N * N);
     let (a, b) = (Place::new(&cuda, 0, [N, N], &numbers), Place::new(&cuda, 0, [N, N], &numbers));
     let mut c = Place::new(&cuda, 0, [N, N], &[]);
-    soft.set("counters", "1");
+    gpu::set(&soft, "counters", "1");
     for rung in rungs(&cuda).filter(|r| r.splits()) {
         for (name, g) in ["nn", "tn", "nt", "tt"].into_iter().zip(TRANSPOSES) {
-            soft.reset_counters();
+            soft.reset();
             cuda.gemm_with(rung, g, a.view(), b.view(), c.view_mut()).unwrap();
             cuda.synchronize().unwrap();
-            let all = soft.counters();
+            let all = gpu::counters(&soft);
             let k = &all[format!("gemm_{rung}_{name}")];
             let number = |path: &str| {
                 k.pointer(path).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{path}: {k}"))
@@ -405,5 +405,5 @@ fn the_best_rung_does_little_else_than_multiply_and_add() {
             }
         }
     }
-    soft.set("counters", "0");
+    gpu::set(&soft, "counters", "0");
 }

@@ -72,17 +72,9 @@ impl Kernel for Bytes<'_> {
 }
 
 pub(super) fn load_rows(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-    let (shape, width) = (y.shape(), y.shape().sample().len());
-    if shape.rank() == 0 || order.len() != shape.rows() || (width > 0 && !rows.len().is_multiple_of(width)) {
-        let (n, len) = (order.len(), rows.len());
-        return Err(Error::op("load_rows", format!("{n} rows out of {len} numbers into {shape}")));
-    }
+    let width = rows.width(order, y.shape())?;
     if width == 0 {
         return Ok(());
-    }
-    let there = rows.len() / width;
-    if let Some(r) = order.iter().find(|&&r| r as usize >= there) {
-        return Err(Error::op("load_rows", format!("row {r} of {there}")));
     }
     let per_task = rows_per_task(order.len(), width);
     cpu.pool.run_chunks(y.f32()?, per_task * width, |task, y| {

@@ -11,7 +11,8 @@
 use super::Cpu;
 use super::parallel::{Pieces, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, MAX_LANES, Simd};
-use crate::error::{Error, Result};
+use crate::error::Result;
+pub(super) use crate::error::check;
 use crate::shape::Shape;
 
 /// A function of one register of each of IN inputs and OUT outputs. `apply` must be `#[inline(always)]`.
@@ -186,15 +187,6 @@ pub(super) fn largest<S: Simd>(s: S, x: &[f32]) -> f32 {
         best = lanes.largest();
     }
     chunks.remainder().iter().fold(best, |best, &v| best.max(v))
-}
-
-/// The error of op `op`, naming all shapes, unless they fit each other.
-pub(super) fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Result<()> {
-    if fit {
-        return Ok(());
-    }
-    let named: Vec<String> = shapes.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
-    Err(Error::op(op, format!("these do not fit each other: {}", named.join(", "))))
 }
 
 /// [`check`] that x and y have as many elements.

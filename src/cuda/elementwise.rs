@@ -10,19 +10,10 @@ use crate::tensor::{View, ViewMut};
 
 /// Rows are gathered on the host, straight into page-locked memory; bytes cross the bus as bytes.
 pub(super) fn load_rows(cuda: &Cuda, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-    let (shape, width) = (y.shape(), y.shape().sample().len());
-    if shape.rank() == 0 || order.len() != shape.rows() || (width > 0 && !rows.len().is_multiple_of(width)) {
-        let (n, len) = (order.len(), rows.len());
-        return Err(Error::op("load_rows", format!("{n} rows out of {len} numbers into {shape}")));
-    }
-    let n = y.len();
+    let (width, n) = (rows.width(order, y.shape())?, y.len());
     let y = cuda.write(y)?;
     if n == 0 {
         return Ok(());
-    }
-    let there = rows.len() / width;
-    if let Some(r) = order.iter().find(|&&r| r as usize >= there) {
-        return Err(Error::op("load_rows", format!("row {r} of {there}")));
     }
     match rows {
         HostRows::F32(reals) => {

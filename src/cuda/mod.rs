@@ -45,7 +45,7 @@ mod update;
 
 use crate::activations::Activation;
 use crate::backend::*;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check};
 use crate::losses::Loss;
 use crate::metrics::Score;
 use crate::optimizers::Update;
@@ -108,6 +108,11 @@ pub fn parts() -> [(&'static str, Result<String>); 2] {
     [("CUDA driver", driver), ("NVRTC", nvrtc)]
 }
 
+/// A hash of all files of kernels: what was measured of them holds for these texts.
+pub fn kernel_fingerprint() -> String {
+    module::hash(&FILES.iter().flat_map(|f| [f.name, f.source]).collect::<Vec<_>>())
+}
+
 /// A GPU as a device.
 pub struct Cuda {
     name: String,
@@ -158,11 +163,6 @@ impl Cuda {
     /// Something of that failed.
     pub fn synchronize(&self) -> Result<()> {
         self.stream.synchronize()
-    }
-
-    /// How many different training steps run as graphs.
-    pub fn graphs(&self) -> usize {
-        self.stream.graphs()
     }
 
     /// Where a view's numbers start, to read.
@@ -218,15 +218,6 @@ impl Scratch<'_> {
     fn ptr(&self) -> Ptr {
         self.0.ptr()
     }
-}
-
-/// Fails, naming the shapes, unless they `fit`.
-fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Result<()> {
-    if fit {
-        return Ok(());
-    }
-    let named: Vec<String> = shapes.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
-    Err(Error::op(op, format!("these do not fit each other: {}", named.join(", "))))
 }
 
 impl Backend for Cuda {

@@ -187,7 +187,7 @@ fn cached(name: &str, text: &str, architecture: u32) -> Result<Vec<u8>> {
     Ok(ptx)
 }
 
-fn hash(parts: &[&str]) -> String {
+pub(super) fn hash(parts: &[&str]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());

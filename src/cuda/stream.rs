@@ -274,11 +274,6 @@ impl Stream {
         unsafe { result::memset_d8_async(at, 0, bytes, self.raw) }.map_err(|e| failed("clear memory", e))
     }
 
-    /// Launches handed to the driver as graphs so far have replaced this many single ones; for tests and curiosity.
-    pub(super) fn graphs(&self) -> usize {
-        self.queue().steps.iter().filter(|s| s.graph.is_some()).count()
-    }
-
     /// Finishes all work and forgets the recorded steps, before the kernels that they launch are unloaded.
     pub(super) fn forget(&self) {
         let _ = self.synchronize();

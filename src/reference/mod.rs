@@ -30,7 +30,7 @@ mod update;
 
 use crate::activations::Activation;
 use crate::backend::*;
-use crate::error::{Error, Result};
+use crate::error::{Result, check};
 use crate::losses::Loss;
 use crate::metrics::Score;
 use crate::optimizers::Update;
@@ -41,15 +41,6 @@ use crate::window::Window;
 
 /// The reference device.
 pub(crate) struct Reference;
-
-/// Fails, naming the shapes, unless they `fit`.
-fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Result<()> {
-    if fit {
-        return Ok(());
-    }
-    let named: Vec<String> = shapes.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
-    Err(Error::op(op, format!("these do not fit each other: {}", named.join(", "))))
-}
 
 impl Backend for Reference {
     fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Every file of kernels, compiled to machine code for every architecture that it claims.
 
 use super::gpu;
-use handgrad::cuda::{ARCHITECTURES, KernelFacts, KernelFile, inspect, kernel_files};
+use handgrad::cuda::{ARCHITECTURES, KernelFacts, KernelFile, inspect, kernel_files, kernel_fingerprint};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Fails if a kernel does not assemble (NVRTC checks inline assembly only here), or when one starts to spill registers
@@ -32,34 +32,19 @@ fn every_kernel_assembles_and_none_spills() {
     let count = facts.len();
     let wrong: Vec<_> = facts.iter().filter(|f| f.spills + f.stack > 0).map(|f| format!("{f:?}")).collect();
     println!("{count} kernels");
-    documented(&facts);
     assert!(wrong.is_empty(), "{} spill:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Holds the registers in docs/kernels.md against the compiler's, if it is the version that the page was made with. When
-/// it compiles two files at once, as here, its choice differs by a register or two from that of one file alone.
-fn documented(facts: &[KernelFacts]) {
+/// docs/kernels.md was made from these very sources. Its registers are not held against the compiler's: which of two
+/// equally good assignments NVRTC takes differs by a register or two from process to process.
+#[test]
+fn the_page_is_of_these_kernels() {
     let Ok(page) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/kernels.md")) else {
         println!("skipped: docs/kernels.md is not here");
         return;
     };
-    let [_, (_, version)] = handgrad::cuda::parts();
-    if !version.is_ok_and(|v| v == "12.9") {
-        println!("skipped: docs/kernels.md was made with NVRTC 12.9");
-        return;
-    }
-    let rows: Vec<Vec<&str>> = page.lines().map(|l| l.split('|').map(str::trim).collect()).collect();
-    let header = rows.iter().find(|r| r.contains(&"sm_80")).unwrap();
-    for f in facts {
-        let column = header.iter().position(|h| *h == format!("sm_{}", f.architecture)).unwrap();
-        let row = rows.iter().find(|r| r.len() == header.len() && r[2] == f.name);
-        let row = row.unwrap_or_else(|| panic!("docs/kernels.md lacks {}: run benches/kernels.sh", f.name));
-        let registers: u32 = row[column].parse().unwrap();
-        assert!(
-            registers.abs_diff(f.registers) <= 4,
-            "docs/kernels.md has {registers} registers for {f:?}: run benches/kernels.sh"
-        );
-    }
+    let fingerprint = kernel_fingerprint();
+    assert!(page.contains(&fingerprint), "the kernels are {fingerprint} now: run benches/kernels.sh");
 }
 
 /// What the compiler says of all kernels of a file.

@@ -37,14 +37,14 @@ fn alone() -> MutexGuard<'static, ()> {
 /// Calls `f` for the warps running first to last, and last to first. On hardware, where they run as they like, once.
 fn in_each_order(mut f: impl FnMut(&str)) {
     let _alone = alone();
-    match gpu::Soft::new() {
+    match gpu::software() {
         None => f("its own order"),
         Some(soft) => {
             for order in ["forward", "reverse"] {
-                soft.set("order", order);
+                gpu::set(&soft, "order", order);
                 f(order);
             }
-            soft.set("order", "forward");
+            gpu::set(&soft, "order", "forward");
         }
     }
 }

@@ -24,55 +24,7 @@ fn check(family: &str) {
     }
 }
 
-#[test]
-fn elementwise() {
-    check("elementwise");
-}
-
-#[test]
-fn gemm() {
-    check("gemm");
-}
-
-#[test]
-fn activation() {
-    check("activation");
-}
-
-#[test]
-fn conv() {
-    check("conv");
-}
-
-#[test]
-fn pool() {
-    check("pool");
-}
-
-#[test]
-fn normalize() {
-    check("normalize");
-}
-
-#[test]
-fn recurrent() {
-    check("recurrent");
-}
-
-#[test]
-fn loss() {
-    check("loss");
-}
-
-#[test]
-fn score() {
-    check("score");
-}
-
-#[test]
-fn update() {
-    check("update");
-}
+parity::test_each_family!(check);
 
 #[test]
 fn mistakes_are_errors() {

@@ -2,6 +2,7 @@
 
 use super::{alone, faults, gpu};
 use handgrad::callbacks::{Callback, Running};
+use handgrad::cuda::{Cuda, Software, Stopwatch};
 use handgrad::data::{Dataset, Features, Targets};
 use handgrad::layers::{Dense, Dropout, Flatten};
 use handgrad::model::{Compile, Fit};
@@ -9,7 +10,7 @@ use handgrad::{Activation, Device, Result, Sequential, Shape};
 
 /// The driver's counters at the end of each batch.
 struct Watch<'a> {
-    soft: &'a gpu::Soft,
+    soft: &'a Software,
     seen: Vec<[u64; 4]>,
 }
 
@@ -43,7 +44,7 @@ fn model(device: &Device) -> Sequential {
 
 #[test]
 fn a_step_that_comes_again_is_one_launch_without_allocation_or_waiting() {
-    let Some(soft) = gpu::Soft::new() else { return };
+    let Some(soft) = gpu::software() else { return };
     let _alone = alone();
     let mut watch = Watch { soft: &soft, seen: Vec::new() };
     let device = gpu::device().unwrap();
@@ -81,4 +82,29 @@ fn graphs_give_the_same_bits() {
         let same = a.values.iter().zip(&b.values).all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(same && !a.values.is_empty(), "{}", a.name);
     }
+}
+
+/// A GPU in software has no clock worth reading; that the stopwatch, the roofline and the flushed cache work at all is
+/// shown here, so that they do on the day a GPU is there.
+#[test]
+fn a_stopwatch_runs() {
+    if !gpu::is_there() {
+        return;
+    }
+    let _alone = alone();
+    let cuda = Cuda::new(0).unwrap();
+    let watch = Stopwatch::new(&cuda).unwrap();
+    let mut runs = 0;
+    for cold in [false, true] {
+        let seconds = watch.median(3, cold, || {
+            runs += 1;
+            Ok(())
+        });
+        assert!(seconds.unwrap() >= 0.0);
+    }
+    assert_eq!(runs, 8, "three runs and one before, twice");
+    let roofline = cuda.roofline().unwrap();
+    assert!(roofline.flops > 1e9 && roofline.bytes > 1e9, "{roofline:?}");
+    assert_eq!(roofline.seconds(roofline.flops, 0.0), 1.0);
+    assert_eq!(roofline.seconds(0.0, 2.0 * roofline.bytes), 2.0);
 }

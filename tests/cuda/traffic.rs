@@ -16,18 +16,18 @@ fn is_fused(exercise: &str) -> bool {
 
 #[test]
 fn fused_kernels_read_and_write_each_byte_once() {
-    let Some(soft) = gpu::Soft::new() else { return };
+    let Some(soft) = gpu::software() else { return };
     let _alone = alone();
     let cuda = Arc::new(Cuda::new(0).unwrap());
     let mut all = exercises(&cuda, Size::Small).unwrap();
     cuda.synchronize().unwrap();
-    soft.set("counters", "1");
+    gpu::set(&soft, "counters", "1");
     let (mut wasteful, mut kernels) = (Vec::new(), 0);
     for exercise in all.iter_mut().filter(|e| is_fused(&e.name)) {
-        soft.reset_counters();
+        soft.reset();
         exercise.run().unwrap();
         cuda.synchronize().unwrap();
-        for (kernel, counts) in soft.counters().as_object().unwrap() {
+        for (kernel, counts) in gpu::counters(&soft).as_object().unwrap() {
             let sum = |what: &str| -> f64 {
                 ["load", "store"].map(|way| counts["global_memory"][way][what].as_f64().unwrap()).iter().sum()
             };
@@ -39,7 +39,7 @@ fn fused_kernels_read_and_write_each_byte_once() {
             }
         }
     }
-    soft.set("counters", "0");
+    gpu::set(&soft, "counters", "0");
     assert!(kernels > 25, "{kernels} kernels ran");
     assert!(wasteful.is_empty(), "{wasteful:#?}");
 }

@@ -56,24 +56,36 @@ pub(crate) const FAMILIES: [(&str, Family); 10] = [
     ("update", update::cases),
 ];
 
+/// A test for each family, which calls `$check` with its name. All of them stand here, so that no device leaves one out.
+macro_rules! test_each_family {
+    ($check:ident) => {
+        $crate::parity::test_each_family! {
+            $check: elementwise gemm activation conv pool normalize recurrent loss score update
+        }
+    };
+    ($check:ident: $($family:ident)*) => {
+        $(
+            #[test]
+            fn $family() {
+                $check(stringify!($family));
+            }
+        )*
+
+        #[test]
+        fn every_family_has_its_test() {
+            let tested = [$(stringify!($family)),*];
+            assert_eq!(tested, $crate::parity::FAMILIES.map(|(name, _)| name));
+        }
+    };
+}
+pub(crate) use test_each_family;
+
 /// The cases of one family.
 pub(crate) fn cases(family: &str) -> Vec<Case> {
     let mut table = Table::default();
     let found = FAMILIES.iter().find(|(name, _)| *name == family);
     found.unwrap_or_else(|| panic!("no family `{family}`")).1(&mut table);
     table.0
-}
-
-/// Every case of the table, on `device` against `oracle`, and every misfit.
-#[allow(dead_code)] // for devices that are tested in one go
-pub(crate) fn run_all(device: &Device, oracle: &Device) {
-    for (family, _) in FAMILIES {
-        let cases = cases(family);
-        compare(&cases, device, oracle);
-        misfits(&cases, device);
-        strangers(&cases, device, oracle);
-    }
-    mistakes(device);
 }
 
 // ---------------------------------------------------------------- cases
