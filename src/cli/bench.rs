@@ -8,7 +8,7 @@ use super::{say, table};
 use clap::Args;
 use handgrad::cuda::{
     ARCHITECTURES, Cublas, Cuda, Exercise, KernelFacts, Size, Software, Stopwatch, exercises, inspect,
-    kernel_files,
+    kernel_files, kernel_fingerprint,
 };
 use handgrad::data::AtomicFile;
 use handgrad::{Error, Result};
@@ -96,7 +96,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Some(path) = &arguments.markdown else { return Ok(()) };
     let text: Vec<String> = sections.iter().map(Section::markdown).collect();
     let mut file = AtomicFile::create(path)?;
-    let written = file.write_all(format!("{MARKDOWN}\n{}", text.join("\n")).as_bytes());
+    let written = file.write_all(
+        format!("{MARKDOWN}\nFingerprint of the kernels: `{}`\n\n{}", kernel_fingerprint(), text.join("\n"))
+            .as_bytes(),
+    );
     written.map_err(|source| Error::Io { action: "write", path: path.clone(), source })?;
     file.commit()
 }
@@ -104,7 +107,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 const MARKDOWN: &str = "\
 # What is known of every kernel
 
-Made by `bash benches/kernels.sh`, which needs no GPU; a test holds the registers against the compiler's.
+Made by `bash benches/kernels.sh`, which needs no GPU; a test fails when the kernels have changed since. NVRTC may choose
+a register more or less from run to run.
 ";
 
 /// What the compiler says: a row for each kernel.
