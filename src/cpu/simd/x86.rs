@@ -148,6 +148,12 @@ impl Simd for Avx2 {
     type V = F32x8;
     const LANES: usize = 8;
 
+    #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: a hint, which cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
+    }
+
     intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
     memory! {
         load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
@@ -162,6 +168,12 @@ impl Simd for Avx2 {
 impl Simd for Avx512 {
     type V = F32x16;
     const LANES: usize = 16;
+
+    #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: a hint, which cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
+    }
 
     intrinsics! { splat(self: Self, x: f32) -> F32x16 = F32x16(_mm512_set1_ps(x)); }
     memory! {
