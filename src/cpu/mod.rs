@@ -17,15 +17,21 @@
 //!
 //! Beneath them: `simd` (instruction sets), `math` (exp, ln and their kin), `formula` (loops over registers), `parallel`
 //! (threads), `targets` (what predictions are compared with).
+//!
+//! Beside them, to measure with: `caches` (what processor this is), `floor` (how fast it can be at best), `ladder`
+//! (the matrix product from the definition to `gemm`, one idea at a time).
 #![allow(unsafe_code)]
 
 mod activation;
+mod caches;
 mod conv;
 mod conv_backward;
 mod dropout;
 mod elementwise;
+mod floor;
 mod formula;
 mod gemm;
+mod ladder;
 mod loss;
 mod math;
 mod normalize;
@@ -48,6 +54,9 @@ use crate::rng::Noise;
 use crate::shape::Shape;
 use crate::tensor::{Indices, Tensor, View, ViewMut};
 use crate::window::Window;
+pub use caches::{Caches, caches, processor};
+pub use floor::{Floor, Level};
+pub use ladder::{Rung, matrixmultiply};
 use parallel::Pool;
 pub use simd::Isa;
 
