@@ -216,8 +216,10 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 let across = tasks.min(m.div_ceil(4 * mr)).min((m / (16 * mr)).max(16));
                 let along = tasks.div_ceil(across).min(panels.div_ceil(4));
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
+                // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
-                    let (slice, group) = (slices.part(t / along), groups.part(t % along));
+                    let (slice, group) = if m < nc { (t % across, t / across) } else { (t / along, t % along) };
+                    let (slice, group) = (slices.part(slice), groups.part(group));
                     parallel::with_own(|own| rows.task(slice, group, own));
                 });
             }
