@@ -45,6 +45,7 @@ mod reference;
 pub mod rng;
 pub mod schedules;
 pub mod shape;
+mod steps;
 pub mod tensor;
 pub mod window;
 

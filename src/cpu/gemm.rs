@@ -15,9 +15,10 @@
 //!
 //! - B is packed when it is transposed, or when enough rows of C will read it again. Otherwise the panels lie where
 //!   they are, and only a last one that is narrower than NR is packed, to be filled up with zeros.
-//! - A is packed when it is transposed and enough panels will read it again: each of its steps is a line of its own
-//!   then, and lines a power of two apart displace each other. Rows that lie along k are read where they are: the
-//!   microkernel walks through MR of them at once, as fast as through a packed sliver.
+//! - A is packed when enough panels will read it again, and it is transposed or its rows lie far apart: each step of a
+//!   transposed A is a line of its own, and lines a power of two apart displace each other in the caches. Rows along k
+//!   keep their order, and only move together: the microkernel walks through MR of them at once, as fast as through a
+//!   packed sliver.
 //!
 //! All four transposes come down to strides and packing, so there is one microkernel.
 //!
@@ -48,10 +49,12 @@ const CHUNK: usize = 128 * 1024;
 const SMALL: usize = 4096;
 /// Blocks along k begin at multiples of this.
 const STEP: usize = 16;
-/// B is packed when C has more rows than this.
+/// B is packed when C has more rows than this, or, where its rows lie far apart, than two tiles.
 const FEW_ROWS: usize = 64;
 /// A transposed A is packed when C has more columns than this, and k more steps.
 const FEW_COLUMNS: usize = 64;
+/// Rows that are so many numbers apart are far apart: lines of a panel displace each other in L1.
+const FAR: usize = 512;
 /// Multiply-adds of one task, at least: some 10 µs.
 const TASK: usize = 1 << 19;
 /// The most tasks.
@@ -184,7 +187,8 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
         for jc in (0..n).step_by(NC) {
             let nc = NC.min(n - jc);
             let panels = nc.div_ceil(nr);
-            let in_place = if b.col != 1 || m > FEW_ROWS { 0 } else { nc / nr };
+            let again = if b.row < FAR { FEW_ROWS } else { 2 * mr };
+            let in_place = if b.col != 1 || m > again { 0 } else { nc / nr };
             // As many blocks along k at once as L2 holds of B: fewer forks and joins.
             let some = (CHUNK / (KC * nr * (panels - in_place).max(1))).max(1);
             for first in (0..blocks.parts()).step_by(some) {
@@ -213,12 +217,13 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 };
                 let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
                 // Rows first, as tasks share what they read of B; but each must read a panel often enough. Then panels.
-                let across = tasks.min(m.div_ceil(4 * mr)).min((m / (16 * mr)).max(16));
+                let across = tasks.min(m.div_ceil(4 * mr)).min((m / (5 * mr)).max(16));
                 let along = tasks.div_ceil(across).min(panels.div_ceil(4));
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
                 // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
-                    let (slice, group) = if m < nc { (t % across, t / across) } else { (t / along, t % along) };
+                    let (slice, group) =
+                        if m < nc { (t % across, t / across) } else { (t / along, t % along) };
                     let (slice, group) = (slices.part(slice), groups.part(group));
                     parallel::with_own(|own| rows.task(slice, group, own));
                 });
@@ -323,14 +328,17 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
         let blocks = Cut::at_most(slice.len(), MC);
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
-            let pack_a = a.col != 1 && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
+            let pack_a = (a.col != 1 || a.row >= FAR) && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
                 let first = slice.start + block.start;
                 let slivers = Cut::at_most(block.len(), mr);
                 if pack_a {
                     let a = a.from(first, steps.start);
-                    isa.run(PackSlivers { a, kc, slivers, packed: &mut *own });
+                    match a.col {
+                        1 => pack_rows(a, kc, &mut own[..block.len() * kc]),
+                        _ => isa.run(PackSlivers { a, kc, slivers, packed: &mut *own }),
+                    }
                 }
                 let tile = |jr: usize, ir: usize| {
                     let (b, b_row) = match jr < self.in_place {
@@ -343,6 +351,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     let rows = slivers.part(ir);
                     let (row, column) = (first + rows.start, self.column + jr * nr);
                     let (a, walk) = match pack_a {
+                        true if a.col == 1 => (own[rows.start * kc..].as_ptr(), Walk::matrix(kc, 1, kc)),
                         true => (own[rows.start * kc..].as_ptr(), Walk::matrix(1, rows.len(), kc)),
                         false => (a.at(row, steps.start), Walk::matrix(a.row, a.col, kc)),
                     };
@@ -366,6 +375,13 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                 }
             }
         }
+    }
+}
+
+/// Packs some rows of an A that is not transposed: one behind the other.
+fn pack_rows(a: Matrix, kc: usize, packed: &mut [f32]) {
+    for (i, row) in packed.chunks_exact_mut(kc).enumerate() {
+        row.copy_from_slice(&a.data[i * a.row..][..kc]);
     }
 }
 

@@ -220,7 +220,9 @@ impl Kernel for Backward<'_> {
         // Windows that do not overlap write each element at most once; where they also leave nothing out, all of them.
         let apart = (0..3).all(|a| w.stride[a] > (w.kernel[a] - 1) * w.dilation[a]);
         let all = (0..3).all(|a| {
-            w.dilation[a] == 1 && w.stride[a] == w.kernel[a] && w.output[a] * w.stride[a] >= w.input[a] + w.before[a]
+            w.dilation[a] == 1
+                && w.stride[a] == w.kernel[a]
+                && w.output[a] * w.stride[a] >= w.input[a] + w.before[a]
         });
         if !(apart && all) {
             self.dx.fill(0.0);
@@ -230,7 +232,19 @@ impl Kernel for Backward<'_> {
             for o in 0..ow {
                 let (at, mut c) = ((line * ow + o) * w.channels, 0);
                 while c + GROUP * S::LANES <= w.channels {
-                    spread::<S, GROUP>(s, w, self.max, &self.dy[at..], self.dx, at, spans, o, c, S::LANES, apart);
+                    spread::<S, GROUP>(
+                        s,
+                        w,
+                        self.max,
+                        &self.dy[at..],
+                        self.dx,
+                        at,
+                        spans,
+                        o,
+                        c,
+                        S::LANES,
+                        apart,
+                    );
                     c += GROUP * S::LANES;
                 }
                 while c < w.channels {

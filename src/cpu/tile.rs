@@ -199,6 +199,13 @@ fn apart(mut p: *const f32) -> *const f32 {
 #[inline(always)]
 unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, walk: &Walk, tail: &Tail) {
     let mut sums = [[s.splat(0.0); NV]; MR];
+    if tail.beta != 0.0 {
+        // C will be read when the sums are done; by then it is here.
+        for i in 0..MR {
+            s.prefetch_to_write(t.c.wrapping_add(i * t.c_row));
+            s.prefetch_to_write(t.c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
+        }
+    }
     let mut b = t.b;
     // One pointer for every three rows: the rows between are at 1 and 2 strides from it, which an address can hold.
     // (Left alone, the compiler adds the stride row after row: a chain of MR additions a step, as long as the sums'.)
