@@ -58,7 +58,7 @@ const FAR: usize = 512;
 /// Multiply-adds of one task, at least: some 10 µs.
 const TASK: usize = 1 << 19;
 /// The most tasks.
-const MAX_TASKS: usize = 64;
+const MAX_TASKS: usize = 32;
 
 /// A or B, transposed or not: element (i, j) is `data[i·row + j·col]`.
 #[derive(Clone, Copy)]
@@ -218,7 +218,8 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
                 // Rows first, as tasks share what they read of B; but each must read a panel often enough. Then panels.
                 let across = tasks.min(m.div_ceil(4 * mr)).min((m / (5 * mr)).max(16));
-                let along = tasks.div_ceil(across).min(panels.div_ceil(4));
+                // Each task packs its rows of a transposed A: they must be worth it.
+                let along = tasks.div_ceil(across).min(panels.div_ceil(if a.col == 1 { 4 } else { 16 }));
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
                 // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
@@ -241,58 +242,70 @@ pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packe
         return;
     }
     let each = (parallel::GRAIN / panel).max(1);
-    cpu.pool.run_chunks(packed, each * panel, |i, some| {
-        for (j, panel) in some.chunks_exact_mut(panel).enumerate() {
-            let from = columns.start + (i * each + j) * nr;
-            cpu.isa.run(PackPanel { b: b.from(0, from), columns: nr.min(columns.end - from), panel });
-        }
+    cpu.pool.run_chunks(packed, each * panel, |i, panels| {
+        let from = columns.start + i * each * nr;
+        cpu.isa.run(PackPanels { b: b.from(0, from), columns: columns.end - from, kc, panels });
     });
 }
 
-/// Packs one panel: `columns` of B, and zeros behind them.
-pub(super) struct PackPanel<'a, 'b> {
+/// Packs some panels of kc rows: `columns` of B, or as many as they hold, and zeros behind them.
+pub(super) struct PackPanels<'a, 'b> {
     pub(super) b: Matrix<'a>,
     pub(super) columns: usize,
-    pub(super) panel: &'b mut [f32],
+    pub(super) kc: usize,
+    pub(super) panels: &'b mut [f32],
 }
 
-impl Kernel for PackPanel<'_, '_> {
+/// Rows of B ahead of the one that is packed whose memory is asked for.
+const AHEAD: usize = 8;
+
+impl Kernel for PackPanels<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let PackPanel { b, columns, panel } = self;
+        let PackPanels { b, columns, kc, panels } = self;
         let (lanes, nr) = (S::LANES, columns_of_tile::<S>());
-        let kc = panel.len() / nr;
+        let columns = columns.min(panels.len() / kc.max(1));
         if b.col == 1 {
-            for (p, to) in panel.chunks_exact_mut(nr).enumerate() {
+            // Row by row through all panels: rows lie far apart, what they hold together.
+            for p in 0..kc {
                 let from = &b.data[p * b.row..][..columns];
-                for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
-                    let from = &from[columns.min(j * lanes)..];
-                    // SAFETY: no more than `from` has; `to` has LANES floats.
-                    unsafe {
-                        let v = match from.len() >= lanes {
-                            true => s.load(from.as_ptr()),
-                            false => s.load_part(from.as_ptr(), from.len()),
-                        };
-                        s.store(v, to.as_mut_ptr());
+                for j in (0..columns).step_by(16) {
+                    s.prefetch(from.as_ptr().wrapping_add(AHEAD * b.row + j));
+                }
+                for (from, panel) in from.chunks(nr).zip(panels.chunks_exact_mut(kc * nr)) {
+                    let to = &mut panel[p * nr..][..nr];
+                    for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
+                        let from = &from[from.len().min(j * lanes)..];
+                        // SAFETY: no more than `from` has; `to` has LANES floats.
+                        unsafe {
+                            let v = match from.len() >= lanes {
+                                true => s.load(from.as_ptr()),
+                                false => s.load_part(from.as_ptr(), from.len()),
+                            };
+                            s.store(v, to.as_mut_ptr());
+                        }
                     }
                 }
             }
             return;
         }
-        // Bᵀ [n, k] lies in memory: its rows are the panel's columns.
-        for j in (0..nr).step_by(lanes) {
-            let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
-            for p in (0..whole).step_by(lanes) {
-                let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
-                let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
-                // SAFETY: both slices reach to the end of the block's last row.
-                unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
-            }
-            for p in whole..kc {
-                for j in j..j + lanes {
-                    panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
+        // Bᵀ [n, k] lies in memory: its rows are the panels' columns.
+        for (i, panel) in panels.chunks_exact_mut(kc * nr).enumerate() {
+            let (b, columns) = (b.from(0, i * nr), nr.min(columns - i * nr));
+            for j in (0..nr).step_by(lanes) {
+                let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
+                for p in (0..whole).step_by(lanes) {
+                    let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
+                    let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
+                    // SAFETY: both slices reach to the end of the block's last row.
+                    unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
+                }
+                for p in whole..kc {
+                    for j in j..j + lanes {
+                        panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
+                    }
                 }
             }
         }
@@ -325,7 +338,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
     /// Some rows of C times some panels of B: loops 4 to 1. `own` holds a packed block of A.
     fn task(&self, slice: Range<usize>, panels: Range<usize>, own: &mut [f32]) {
         let (isa, (mr, nr), a) = (self.isa, self.tile, self.a);
-        let blocks = Cut::at_most(slice.len(), MC);
+        let (blocks, wide) = (Cut::at_most(slice.len(), MC), mr.next_power_of_two());
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
             let pack_a = (a.col != 1 || a.row >= FAR) && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
@@ -337,7 +350,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     let a = a.from(first, steps.start);
                     match a.col {
                         1 => pack_rows(a, kc, &mut own[..block.len() * kc]),
-                        _ => isa.run(PackSlivers { a, kc, slivers, packed: &mut *own }),
+                        _ => isa.run(PackSlivers { a, kc, slivers, wide, packed: &mut *own }),
                     }
                 }
                 let tile = |jr: usize, ir: usize| {
@@ -352,7 +365,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     let (row, column) = (first + rows.start, self.column + jr * nr);
                     let (a, walk) = match pack_a {
                         true if a.col == 1 => (own[rows.start * kc..].as_ptr(), Walk::matrix(kc, 1, kc)),
-                        true => (own[rows.start * kc..].as_ptr(), Walk::matrix(1, rows.len(), kc)),
+                        true => (own[ir * wide * kc..].as_ptr(), Walk::matrix(1, wide, kc)),
                         false => (a.at(row, steps.start), Walk::matrix(a.row, a.col, kc)),
                     };
                     let t = Tile {
@@ -385,36 +398,44 @@ fn pack_rows(a: Matrix, kc: usize, packed: &mut [f32]) {
     }
 }
 
-/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next.
+/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next. A step takes room
+/// for `wide` rows, so that whole registers fit.
 struct PackSlivers<'a, 'b> {
     a: Matrix<'a>,
     kc: usize,
     slivers: Cut,
+    wide: usize,
     packed: &'b mut [f32],
 }
 
-/// A block of A fits into a thread's own memory, with room for the last step's register.
-const _: () = assert!(MC * KC + 16 <= OWN);
+/// A block of A fits into a thread's own memory, also where six rows take the room of eight.
+const _: () = assert!(MC.div_ceil(6) * 8 * KC <= OWN);
 
 impl Kernel for PackSlivers<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let PackSlivers { a, kc, slivers, packed } = self;
-        for i in 0..slivers.parts() {
-            let rows = slivers.part(i);
-            for p in 0..kc {
-                let from = &a.data[p * a.col + rows.start..];
-                let to = &mut packed[rows.start * kc + p * rows.len()..][..S::LANES];
-                // A whole register, though the sliver may be narrower: what is too much, the next step overwrites.
-                // SAFETY: no more than `from` has; `to` has LANES floats.
-                unsafe {
-                    let v = match from.len() >= S::LANES {
-                        true => s.load(from.as_ptr()),
-                        false => s.load_part(from.as_ptr(), from.len()),
-                    };
-                    s.store(v, to.as_mut_ptr());
+        let PackSlivers { a, kc, slivers, wide, packed } = self;
+        // Step by step through all slivers: what a step reads lies together, steps lie far apart.
+        for p in 0..kc {
+            let step = &a.data[p * a.col..];
+            for j in (0..slivers.part(slivers.parts() - 1).end).step_by(16) {
+                s.prefetch(step.as_ptr().wrapping_add(AHEAD * a.col + j));
+            }
+            for i in 0..slivers.parts() {
+                let rows = slivers.part(i);
+                for j in (0..rows.len()).step_by(S::LANES) {
+                    let from = &step[rows.start + j..];
+                    let to = &mut packed[(i * kc + p) * wide + j..][..S::LANES];
+                    // SAFETY: no more than `from` has; `to` has LANES floats.
+                    unsafe {
+                        let v = match from.len() >= S::LANES {
+                            true => s.load(from.as_ptr()),
+                            false => s.load_part(from.as_ptr(), from.len()),
+                        };
+                        s.store(v, to.as_mut_ptr());
+                    }
                 }
             }
         }

@@ -26,7 +26,7 @@ use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
 /// Rows of one task, unless there are too many tasks then.
-const ROWS: usize = 16;
+const ROWS: usize = 24;
 /// The most tasks.
 const MAX_TASKS: usize = 64;
 /// Steps along k of one block of a product, as in [`gemm`](super::gemm).
