@@ -165,12 +165,12 @@ impl Shared {
         }
     }
 
-    /// The number of an open round other than `seen`; `None` when the pool ends.
+    /// The number of a round other than `seen`, which may be over by now: then it was too short for us, but shows that
+    /// there is work, and that we should look out further. `None` when the pool ends.
     fn await_round(&self, seen: u64) -> Option<u64> {
         let ready = || {
-            let state = self.state.0.load(SeqCst);
-            let fresh = state & OPEN != 0 && state / ROUND != seen;
-            (fresh || self.stop.load(SeqCst)).then_some(state / ROUND)
+            let round = self.state.0.load(SeqCst) / ROUND;
+            (round != seen || self.stop.load(SeqCst)).then_some(round)
         };
         let looks = || (0..SPINS).find_map(|_| ready().or_else(|| (std::hint::spin_loop(), None).1));
         let mut found = looks();

@@ -203,8 +203,10 @@ pub(crate) trait Lanes:
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
     /// |self| with the sign of `sign`.
     fn copysign(self, sign: Self) -> Self;
-    /// 2ⁿ for a whole number n in −126 ..= 127.
-    fn power_of_two(self) -> Self;
+    /// self, or −self where `sign` is negative, −0 included.
+    fn flip(self, sign: Self) -> Self;
+    /// 2ⁿ of self = 1.5 · 2²³ + 127 + n, for a whole number n in −126 ..= 127: its bits, moved to the exponent.
+    fn power_of_biased(self) -> Self;
     /// ⌊log₂ self⌋ of a positive normal number.
     fn exponent(self) -> Self;
     /// self / 2^exponent, in [1, 2), of a positive normal number.
@@ -214,6 +216,9 @@ pub(crate) trait Lanes:
     /// The largest lane; NaN may get lost.
     fn largest(self) -> f32;
 }
+
+/// The sign bit.
+const SIGN: u32 = 1 << 31;
 
 /// Plain Rust.
 #[derive(Clone, Copy)]
@@ -345,8 +350,12 @@ impl Lanes for F32x4 {
         F32x4(self.zip(sign, f32::copysign))
     }
     #[inline(always)]
-    fn power_of_two(self) -> F32x4 {
-        self.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23))
+    fn flip(self, sign: F32x4) -> F32x4 {
+        F32x4(self.zip(sign, |x, sign| f32::from_bits(x.to_bits() ^ sign.to_bits() & SIGN)))
+    }
+    #[inline(always)]
+    fn power_of_biased(self) -> F32x4 {
+        self.map(|x| f32::from_bits(x.to_bits() << 23))
     }
     #[inline(always)]
     fn exponent(self) -> F32x4 {
@@ -449,11 +458,13 @@ mod tests {
             check("select", S::V::select(x.gt(y), x, y), &|x, y| if x > y { x } else { y });
             check("ge", S::V::select(x.ge(x), x, y), &|x, _| x);
             check("copysign", y.copysign(x), &|x, y| y.copysign(x));
-            let whole = x.round();
-            check("power_of_two", whole.power_of_two(), &|x, _| x.round_ties_even().exp2());
+            check("flip", x.flip(y), &|x, y| if y.is_sign_negative() { -x } else { x });
+            check("flip by zero", x.flip(s.splat(-0.0)), &|x, _| -x);
+            let power_of_two = |n: S::V| (n + s.splat(12_582_912.0 + 127.0)).power_of_biased();
+            check("power_of_biased", power_of_two(x), &|x, _| x.round_ties_even().exp2());
             let z = x.abs() * s.splat(100.0);
             check("exponent", z.exponent(), &|x, _| (x.abs() * 100.0).log2().floor());
-            check("mantissa", z.mantissa() * z.exponent().power_of_two(), &|x, _| x.abs() * 100.0);
+            check("mantissa", z.mantissa() * power_of_two(z.exponent()), &|x, _| x.abs() * 100.0);
             assert_eq!(x.sum(), xs.iter().sum::<f32>()); // exact: all are multiples of 1/8
             assert_eq!(x.largest(), xs[n - 1]);
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();

@@ -243,10 +243,12 @@ impl Lanes for F32x8 {
             let bit = _mm256_castsi256_ps(_mm256_set1_epi32(SIGN));
             F32x8(_mm256_or_ps(_mm256_andnot_ps(bit, self.0), _mm256_and_ps(bit, sign.0)))
         };
-        power_of_two(self: Self) -> Self = {
-            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
-            F32x8(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
+        flip(self: Self, sign: Self) -> Self = {
+            let bit = _mm256_castsi256_ps(_mm256_set1_epi32(SIGN));
+            F32x8(_mm256_xor_ps(self.0, _mm256_and_ps(bit, sign.0)))
         };
+        power_of_biased(self: Self) -> Self =
+            F32x8(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0))));
         exponent(self: Self) -> Self = {
             let biased = _mm256_srli_epi32::<23>(_mm256_castps_si256(self.0));
             F32x8(_mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127))))
@@ -296,10 +298,12 @@ impl Lanes for F32x16 {
             let bit = _mm512_castsi512_ps(_mm512_set1_epi32(SIGN));
             F32x16(_mm512_or_ps(_mm512_andnot_ps(bit, self.0), _mm512_and_ps(bit, sign.0)))
         };
-        power_of_two(self: Self) -> Self = {
-            let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
-            F32x16(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased)))
+        flip(self: Self, sign: Self) -> Self = {
+            let bit = _mm512_castsi512_ps(_mm512_set1_epi32(SIGN));
+            F32x16(_mm512_xor_ps(self.0, _mm512_and_ps(bit, sign.0)))
         };
+        power_of_biased(self: Self) -> Self =
+            F32x16(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0))));
         exponent(self: Self) -> Self = {
             let biased = _mm512_srli_epi32::<23>(_mm512_castps_si512(self.0));
             F32x16(_mm512_cvtepi32_ps(_mm512_sub_epi32(biased, _mm512_set1_epi32(127))))
