@@ -30,8 +30,10 @@ use std::time::{Duration, Instant};
 
 /// Chains of multiply-adds: more than any processor needs, and no more than its registers hold beside two operands.
 const CHAINS: usize = if cfg!(target_arch = "aarch64") { 20 } else { 12 };
-/// Multiply-adds of a chain in a short run, at first.
-const STEPS: usize = 1 << 14;
+/// Multiply-adds of a chain that are counted as one.
+const STEPS: usize = 1 << 12;
+/// Seconds of a short run: long against starting the threads, short against what disturbs them.
+const RUN: f64 = 2e-3;
 /// Registers that the pass over memory handles at once.
 const UNROLL: usize = 4;
 /// Floats of a thread's arrays come in blocks of this: whole registers of every instruction set, whole cache lines.
@@ -96,8 +98,6 @@ impl Floor {
     /// ```
     pub fn measure(cpu: &Cpu, budget: Duration) -> Floor {
         let (isa, pool, caches) = (cpu.isa, &cpu.pool, caches());
-        let each = budget / 5;
-        let flops = multiply_adds(isa, pool, each);
         let threads = pool.threads();
         // Of one thread, two arrays together: half of its own caches, a quarter of the shared one, and of memory four
         // times what the last cache holds.
@@ -105,11 +105,33 @@ impl Floor {
         let memory = ((4 * caches.last()).clamp(MEMORY.0, MEMORY.1) / threads).max(l3);
         let sizes = [caches.l1 / 2, caches.l2 / 2, l3, memory];
         let mut arrays = Arrays::new(pool, memory);
-        let mut bytes = sizes.map(|size| arrays.stream(isa, pool, size, each));
-        if caches.l3 == 0 {
-            bytes[2] = bytes[3];
+        let mut run = |kind: usize, times: usize| {
+            let start = Instant::now();
+            let work = match kind.checked_sub(1) {
+                None => multiply_adds(isa, pool, times),
+                Some(level) => arrays.stream(isa, pool, sizes[level], times),
+            };
+            (work as f64, start.elapsed().as_secs_f64().max(1e-9))
+        };
+        // One after the other in short runs, round after round: what slows the machine for a while slows one round of all.
+        let target = (budget.as_secs_f64() / 50.0).min(RUN);
+        let times = [0, 1, 2, 3, 4].map(|kind| {
+            run(kind, 1); // warms up
+            (target / run(kind, 1).1).ceil().clamp(1.0, 1e6) as usize
+        });
+        let (start, mut best) = (Instant::now(), [0f64; 5]);
+        loop {
+            for kind in 0..5 {
+                let (work, seconds) = run(kind, times[kind]);
+                best[kind] = best[kind].max(work / seconds);
+            }
+            if start.elapsed() >= budget {
+                break;
+            }
         }
-        Floor { isa, threads, caches, flops, bytes }
+        let [flops, l1, l2, l3, memory] = best;
+        let l3 = if caches.l3 == 0 { memory } else { l3 };
+        Floor { isa, threads, caches, flops, bytes: [l1, l2, l3, memory] }
     }
 
     /// The level that holds `footprint` bytes, spread over all threads: the smallest that does.
@@ -143,41 +165,13 @@ impl fmt::Display for Floor {
     }
 }
 
-/// Seconds of the best of the runs that `budget` allows, one at least, after one that warms up.
-fn best(budget: Duration, mut run: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    run();
-    let mut best = f64::INFINITY;
-    loop {
-        let begin = Instant::now();
-        run();
-        best = best.min(begin.elapsed().as_secs_f64().max(1e-9));
-        if start.elapsed() >= budget {
-            return best;
-        }
-    }
-}
-
-/// How often something is repeated in one run, so that a run takes some 2 ms and `budget` still holds several.
-fn repeats(budget: Duration, mut once: impl FnMut()) -> usize {
-    let target = (budget.as_secs_f64() / 8.0).min(2e-3);
-    once();
-    let begin = Instant::now();
-    once();
-    (target / begin.elapsed().as_secs_f64().max(1e-9)).ceil().clamp(1.0, 1e6) as usize
-}
-
-/// Floating-point operations per second, all threads together.
-fn multiply_adds(isa: Isa, pool: &Pool, budget: Duration) -> f64 {
-    let work = |steps| {
-        pool.run(pool.threads(), &|_| {
-            black_box(isa.run(MultiplyAdds { steps }));
-        })
-    };
-    let steps = STEPS * repeats(budget, || work(STEPS));
-    let lanes = isa.run(LaneCount);
-    let flops = 2 * CHAINS * lanes * steps * pool.threads();
-    flops as f64 / best(budget, || work(steps))
+/// So many rounds of [`STEPS`] of every chain on every thread. How many floating-point operations that was.
+fn multiply_adds(isa: Isa, pool: &Pool, times: usize) -> usize {
+    let steps = STEPS * times;
+    pool.run(pool.threads(), &|_| {
+        black_box(isa.run(MultiplyAdds { steps }));
+    });
+    2 * CHAINS * isa.run(LaneCount) * steps * pool.threads()
 }
 
 struct LaneCount;
@@ -250,15 +244,11 @@ impl Arrays {
         }
     }
 
-    /// Bytes per second, all threads together, on the first `bytes` of each one's arrays.
-    fn stream(&mut self, isa: Isa, pool: &Pool, bytes: usize, budget: Duration) -> f64 {
+    /// So many passes over the first `bytes` of each thread's arrays. How many bytes were read and written.
+    fn stream(&mut self, isa: Isa, pool: &Pool, bytes: usize, passes: usize) -> usize {
         let len = floats(bytes).min(self.len);
-        let mut pass = |passes| {
-            self.each(pool, |x, y| isa.run(Stream { x: &x[..len], y: &mut y[..len], passes }));
-        };
-        let passes = repeats(budget, || pass(1));
-        let moved = 3 * 4 * len * pool.threads() * passes;
-        moved as f64 / best(budget, || pass(passes))
+        self.each(pool, |x, y| isa.run(Stream { x: &x[..len], y: &mut y[..len], passes }));
+        3 * 4 * len * pool.threads() * passes
     }
 }
 

@@ -17,7 +17,7 @@
 //!
 //! The first three are plain loops, compiled for the same instruction set as the others, so that a step from rung to
 //! rung is the idea and not the compiler's flags. `handgrad bench gemm` climbs the ladder and prints what part of the
-//! machine's peak each rung reaches; `HANDGRAD_ISA=portable` shows the same with narrow registers.
+//! machine's peak each rung reaches, at two sizes; `HANDGRAD_ISA=portable` shows the same with narrow registers.
 //!
 //! Source: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; the order of loops: Golub
 //! and Van Loan 2013, "Matrix Computations", §1.1 and §1.5.
@@ -45,28 +45,30 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rung {
     /// The definition: for each i and j, a sum over p. Walks down a column of B, so that of every cache line it fetches
-    /// it uses one number; and each addition waits for the one before. Far below a hundredth of the peak.
+    /// it uses one number; and each addition waits for the one before. Expect a hundredth of the peak, and less for
+    /// larger matrices.
     Naive,
     /// The loops over j and p change places: to row i of C, add A[i, p] times row p of B. Everything is now read in
     /// the order in which it lies in memory, and no addition waits for another, so the compiler can do a register at a
-    /// time. The largest step of all for so few changes: some ten times. But each multiply-add loads a number of C and
-    /// stores it.
+    /// time. The largest step of all for so small a change: expect a factor of ten and more. But each multiply-add still
+    /// loads a number of B and one of C, and stores one.
     LoopReordered,
-    /// The same loops over blocks of B that stay in a near cache while all rows of A use them. Helps as soon as B is
-    /// larger than that cache, and costs a little as long as it is not: half as fast again for large matrices, nothing
-    /// for small ones.
+    /// The same loops over blocks of B that stay in a near cache while all rows of A use them. Expect little as long
+    /// as B fits into L2 anyway, and more the larger the matrices are: the time for a multiply-add no longer grows
+    /// with them.
     Blocked,
     /// A tile of C, 6 rows of 2 registers, stays in registers for all k steps. A step loads 2 registers of B and 6
-    /// numbers of A for 12 multiply-adds, where the rungs below loaded two registers and stored one for each. Several
-    /// times faster; what is left to gain is that rows of B, n numbers apart, fall on the same few places of L1 and
-    /// displace each other when n is a power of two.
+    /// numbers of A for 12 multiply-adds of a register, where the rungs below load two registers and store one for
+    /// each. Expect a factor of two to three, and most of the peak while a panel of B fits into L1. Rows of B lie n
+    /// numbers apart, though: when n is a power of two they fall on the same few places of L1 and displace each other.
     Simd,
     /// The five loops of Goto and van de Geijn: blocks for every cache, and B (and a transposed A) copied once into
     /// panels in the order in which the tile reads them. This is the crate's own [`gemm`](crate::Backend::gemm) on one
-    /// thread: near the peak, for any shape.
+    /// thread. Expect nothing while everything fits into L2, and a rate that stays where it is when the rung below
+    /// falls: for large matrices and for all shapes.
     Packed,
-    /// The same, C cut into tasks for all threads. As many times faster as there are cores, less what they share: the
-    /// last cache, memory, and the power that sets the clock.
+    /// The same, C cut into tasks for all threads. Expect as many times more as there are cores, less what they share:
+    /// the last cache, memory, and the power that sets the clock.
     Threaded,
 }
 

@@ -60,16 +60,16 @@ fn product((op, g, [m, k, n]): Product) -> Result<Case> {
     Ok(Case { rival: true, run: Box::new(run), ..case })
 }
 
-/// Every rung at one size: on one thread, but for the last.
-pub(super) fn ladder(bench: &Bench) -> Result<Vec<Row>> {
+/// Every rung at one size: on one thread, but for the last. The lowest is left out where it would take seconds.
+pub(super) fn ladder(bench: &Bench, side: usize) -> Result<Vec<Row>> {
     let (Some(one), Some(all)) = (bench.crews.first(), bench.crews.last()) else { return Ok(Vec::new()) };
     let crew = |rung| if rung == Rung::Threaded { all } else { one };
-    let side = if bench.quick { 128 } else { 512 };
+    let rungs: Vec<Rung> = Rung::ALL.into_iter().filter(|r| *r != Rung::Naive || side <= 512).collect();
     let (a, b, mut c) = (uniform([side, side])?, uniform([side, side])?, uniform([side, side])?);
-    let timings = race(Rung::ALL.len(), bench.budget, |i| {
-        Rung::ALL[i].run(&crew(Rung::ALL[i]).cpu, a.view(), b.view(), c.view_mut())
+    let timings = race(rungs.len(), bench.budget, |i| {
+        rungs[i].run(&crew(rungs[i]).cpu, a.view(), b.view(), c.view_mut())
     })?;
-    let rows = Rung::ALL.into_iter().zip(timings).map(|(rung, timing)| {
+    let rows = rungs.into_iter().zip(timings).map(|(rung, timing)| {
         let (flops, numbers) = (2 * side * side * side, 3 * side * side);
         let name = (rung.name(), extents([side; 3]));
         Row::new(&Case::new("ladder", name, flops, (numbers, numbers), |_| Ok(())), crew(rung), &timing)

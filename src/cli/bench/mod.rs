@@ -208,8 +208,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         report::print(family, &measured)?;
         rows.append(&mut measured);
-        if family == "gemm" {
-            let mut ladder = gemm::ladder(&bench)?;
+        let sides: &[usize] = if bench.quick { &[128] } else { &[512, 1024] };
+        for side in sides.iter().filter(|_| family == "gemm") {
+            let mut ladder = gemm::ladder(&bench, *side)?;
             report::print_ladder(&ladder)?;
             rows.append(&mut ladder);
         }

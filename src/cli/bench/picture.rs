@@ -42,6 +42,7 @@ const TITLE: i32 = 40;
 const LINE: i32 = 16;
 /// What is around the axes of a panel.
 const LEFT: i32 = 70;
+const MARGIN: i32 = 14;
 const BOTTOM: i32 = 46;
 const TOP: i32 = 30;
 
@@ -71,7 +72,7 @@ pub(super) fn draw(processor: &str, floors: &[Floor], rows: &[Row]) -> Outcome<S
         let root = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32)).into_drawing_area();
         root.fill(&WHITE).map_err(text)?;
         let title = format!("handgrad on {processor}: what each op reaches, and what bounds it");
-        write(&root, &title, (LEFT, TITLE / 2), 20, &BLACK, HPos::Left)?;
+        write(&root, &title, (LEFT + MARGIN, TITLE / 2), 20, &BLACK, HPos::Left)?;
         for (i, floor) in floors.iter().enumerate() {
             let points: Vec<(usize, &Row)> = rows
                 .iter()
@@ -100,6 +101,7 @@ fn panel(root: &Root, floor: &Floor, top: i32, all: &[&Row], points: &[(usize, &
     let area = root.clone().shrink((0, top as u32), ((WIDTH - KEY) as u32, PANEL as u32));
     let mut chart = ChartBuilder::on(&area)
         .margin_top(TOP)
+        .margin_left(MARGIN)
         .margin_right(10)
         .x_label_area_size(BOTTOM)
         .y_label_area_size(LEFT)
@@ -128,8 +130,8 @@ fn panel(root: &Root, floor: &Floor, top: i32, all: &[&Row], points: &[(usize, &
         if from < to {
             let line = [(from, from * bandwidth), (to, to * bandwidth)];
             chart.draw_series(LineSeries::new(line, &roof)).map_err(text)?;
-            // The name on the line, a sixth of the way up.
-            let at = from * (to / from).powf(0.16);
+            // The name on the line, each further up than the one before: the lines may lie close together.
+            let at = from * (to / from).powf([0.7, 0.5, 0.3, 0.1][level as usize]);
             signs.push((level.to_string(), chart.backend_coord(&(at, at * bandwidth))));
         }
     }
@@ -149,25 +151,27 @@ fn panel(root: &Root, floor: &Floor, top: i32, all: &[&Row], points: &[(usize, &
     let (left, above) = chart.backend_coord(&(x.start, y.end));
     write(root, "multiply-adds in registers", (right - 6, at_peak - 9), 15, &BLACK.mix(0.7), HPos::Right)?;
     taken.push(Area { left: right - 180, top: at_peak - 17, right, bottom: at_peak - 1 });
-    write(root, &floor.to_string(), (LEFT, top + TOP / 2), 17, &BLACK, HPos::Left)?;
+    write(root, &floor.to_string(), (LEFT + MARGIN, top + TOP / 2), 17, &BLACK, HPos::Left)?;
 
     let at: Vec<(i32, i32)> =
         points.iter().map(|(_, r)| chart.backend_coord(&(intensity(r), r.gflops()))).collect();
     let numbers: Vec<String> = points.iter().map(|(number, _)| number.to_string()).collect();
     let bounds = Area { left, top: above, right, bottom };
-    for ((number, place), (&(px, py), (_, row))) in
-        numbers.iter().zip(places(&numbers, &at, taken, bounds)).zip(at.iter().zip(points))
-    {
-        let (colour, mark) = look(row.family);
+    let places = places(&numbers, &at, taken, bounds);
+    for (&(px, py), place) in at.iter().zip(&places) {
         let (cx, cy) = place.centre();
-        if (cx - px).abs().max((cy - py).abs()) > 16 {
-            let thread = PathElement::new([(px, py), (cx, cy)], BLACK.mix(0.25));
-            root.draw(&thread).map_err(text)?;
-            let paper = [(place.left, place.top), (place.right, place.bottom)];
-            root.draw(&Rectangle::new(paper, WHITE.filled())).map_err(text)?;
+        if (cx - px).abs().max((cy - py).abs()) > 13 {
+            root.draw(&PathElement::new([(px, py), (cx, cy)], BLACK.mix(0.35))).map_err(text)?;
         }
-        draw_mark(root, (px, py), colour, mark)?;
-        write(root, number, (cx, cy), 14, &BLACK, HPos::Center)?;
+    }
+    for (&point, (_, row)) in at.iter().zip(points) {
+        let (colour, mark) = look(row.family);
+        draw_mark(root, point, colour, mark)?;
+    }
+    for (number, place) in numbers.iter().zip(&places) {
+        let paper = [(place.left, place.top), (place.right, place.bottom)];
+        root.draw(&Rectangle::new(paper, WHITE.mix(0.8).filled())).map_err(text)?;
+        write(root, number, place.centre(), 14, &BLACK, HPos::Center)?;
     }
     Ok(())
 }

@@ -144,7 +144,7 @@ fn digits(value: f64) -> String {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.0} %", 100.0 * share)
+    if share < 0.0995 { format!("{:.1} %", 100.0 * share) } else { format!("{:.0} %", 100.0 * share) }
 }
 
 /// One family as a table. Rows of an op come one after the other, that of one thread first.
@@ -155,8 +155,8 @@ pub(super) fn print(family: &str, rows: &[Row]) -> Result<()> {
         _ => "GB/s",
     };
     let mut header = vec!["op", "shape", "threads", "best", "median", "GFLOP/s", rate];
-    header.extend(if family == "gemm" { vec!["ours : theirs"] } else { vec![] });
-    header.extend(["of floor", "bound by", "× 1 thread"]);
+    header.push(if family == "gemm" { "ours : theirs" } else { "bound by" });
+    header.extend(["of floor", "× 1 thread"]);
     let mut out = table(&header);
     let mut single = f64::NAN;
     for (i, row) in rows.iter().enumerate() {
@@ -174,16 +174,18 @@ pub(super) fn print(family: &str, rows: &[Row]) -> Result<()> {
             time(row.median_seconds),
             digits(row.gflops()),
         ]);
-        match family {
-            "gemm" => {
-                let theirs = row.matrixmultiply_seconds;
-                cells.push(theirs.map_or(String::new(), |s| digits(1e-9 * row.flops / s)));
-                cells.push(theirs.map_or(String::new(), |s| digits(s / row.seconds)));
+        let theirs = row.matrixmultiply_seconds;
+        cells.extend(match family {
+            "gemm" => [
+                theirs.map_or(String::new(), |s| digits(1e-9 * row.flops / s)),
+                theirs.map_or(String::new(), |s| digits(s / row.seconds)),
+            ],
+            "step" => {
+                [row.samples_per_second.map_or(String::new(), |s| format!("{s:.0}")), row.bound.clone()]
             }
-            "step" => cells.push(row.samples_per_second.map_or(String::new(), |s| format!("{s:.0}"))),
-            _ => cells.push(digits(1e-9 * row.bytes / row.seconds)),
-        }
-        cells.extend([percent(row.of_floor), row.bound.clone()]);
+            _ => [digits(1e-9 * row.bytes / row.seconds), row.bound.clone()],
+        });
+        cells.push(percent(row.of_floor));
         cells.push(if first { String::new() } else { digits(single / row.seconds) });
         out.add_row(cells);
     }
@@ -218,6 +220,10 @@ mod tests {
 
     #[test]
     fn figures_have_three_digits() {
+        assert_eq!(
+            ["0.3 %", "9.9 %", "10 %", "100 %"],
+            [0.003, 0.099, 0.0999, 1.0].map(percent).each_ref().map(String::as_str)
+        );
         let times = [
             (1.234e-7, "0.12 µs"),
             (1.234e-5, "12.3 µs"),
