@@ -2,9 +2,9 @@
 
 use super::Cpu;
 use super::formula::{Formula, Product, Same, check, formula, largest, slices, sum_of};
-use super::math::{exp, exp_m1, ln_1p, normal, sigmoid, tanh};
+use super::math::{exp, exp_m1, ln, ln_1p, normal, sigmoid, tanh};
 use super::parallel::rows_per_task;
-use super::simd::{Kernel, Lanes, Simd};
+use super::simd::{Kernel, Lanes, MAX_LANES, Simd};
 use crate::activations::{Activation, Custom, SELU_ALPHA, SELU_SCALE};
 use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
@@ -164,6 +164,48 @@ pub(super) fn softmax<S: Simd>(s: S, y: &mut [f32]) -> (f32, f32) {
     (max, total)
 }
 
+/// The most columns that are narrow: several such rows are worked on side by side, one in each lane. A row of ten would
+/// leave most of a register's lanes idle, and finds its maximum and its sum across lanes.
+pub(super) const NARROW: usize = 32;
+
+/// [`softmax`] of up to LANES narrow rows. Returns ln Σⱼ e^xⱼ of each.
+#[inline(always)]
+pub(super) fn softmax_of_narrow<S: Simd>(s: S, cols: usize, y: &mut [f32]) -> [f32; MAX_LANES] {
+    let mut columns = [[0.0; MAX_LANES]; NARROW];
+    for (r, row) in y.chunks_exact(cols).enumerate() {
+        for (column, &x) in columns.iter_mut().zip(row) {
+            column[r] = x;
+        }
+    }
+    let mut max = s.splat(f32::NEG_INFINITY);
+    for column in &columns[..cols] {
+        // SAFETY: a column has room for every lane of any set; the same below.
+        max = max.max(unsafe { s.load(column.as_ptr()) });
+    }
+    let mut sum = s.splat(0.0);
+    for column in &mut columns[..cols] {
+        // SAFETY: as above.
+        unsafe {
+            let e = exp(s, s.load(column.as_ptr()) - max);
+            sum = sum + e;
+            s.store(e, column.as_mut_ptr());
+        }
+    }
+    let (share, mut log) = (s.splat(1.0) / sum, [0.0; MAX_LANES]);
+    // SAFETY: as above.
+    unsafe { s.store(max + ln(s, sum), log.as_mut_ptr()) };
+    for column in &mut columns[..cols] {
+        // SAFETY: as above.
+        unsafe { s.store(s.load(column.as_ptr()) * share, column.as_mut_ptr()) };
+    }
+    for (r, row) in y.chunks_exact_mut(cols).enumerate() {
+        for (column, x) in columns.iter().zip(row) {
+            *x = column[r];
+        }
+    }
+    log
+}
+
 /// Softmax of every row of this many columns, in place.
 struct SoftmaxRows<'a>(usize, &'a mut [f32]);
 
@@ -171,8 +213,10 @@ impl Kernel for SoftmaxRows<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for y in self.1.chunks_exact_mut(self.0) {
-            softmax(s, y);
+        let SoftmaxRows(cols, y) = self;
+        match cols <= NARROW {
+            true => y.chunks_mut(S::LANES * cols).for_each(|rows| _ = softmax_of_narrow(s, cols, rows)),
+            false => y.chunks_exact_mut(cols).for_each(|row| _ = softmax(s, row)),
         }
     }
 }

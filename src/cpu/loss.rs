@@ -4,7 +4,7 @@
 //! it is at those ends.
 
 use super::Cpu;
-use super::activation::{EXP_WORK, softmax};
+use super::activation::{EXP_WORK, NARROW, softmax, softmax_of_narrow};
 use super::formula::{Formula, Same, check, formula, largest, slices, sum_of};
 use super::math::{exp, ln, ln_1p, sigmoid};
 use super::parallel::{Pieces, rows_per_task};
@@ -378,6 +378,9 @@ impl Kernel for StepRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let cols = self.cols;
+        if self.softmax && cols <= NARROW {
+            return self.narrow(s);
+        }
         for r in self.range.clone() {
             let at = r * cols..(r + 1) * cols;
             let (z, t, factor) = (&self.z[at.clone()], self.targets.row(r, cols), self.factors.row(r));
@@ -396,6 +399,36 @@ impl Kernel for StepRows<'_> {
                     out[0] = logit_loss(s, z, t, max + sum.ln());
                     d.copy_from_slice(y);
                     logit_slope(s, t, factor, d);
+                }
+            }
+        }
+    }
+}
+
+impl StepRows<'_> {
+    /// Softmax and crossentropy of narrow rows, as many at a time as a register has lanes.
+    #[inline(always)]
+    fn narrow<S: Simd>(self, s: S) {
+        let cols = self.cols;
+        for first in self.range.clone().step_by(S::LANES) {
+            let rows = first..self.range.end.min(first + S::LANES);
+            let all = rows.start * cols..rows.end * cols;
+            // SAFETY: tasks have different rows, and each row is lent once.
+            let (y, d, out) = unsafe {
+                (self.y.piece(all.clone()), self.dz.piece(all.clone()), self.rows.piece(rows.clone()))
+            };
+            y.copy_from_slice(&self.z[all]);
+            let log = softmax_of_narrow(s, cols, y);
+            d.copy_from_slice(y);
+            for (i, (r, d)) in rows.zip(d.chunks_exact_mut(cols)).enumerate() {
+                let (t, factor) = (self.targets.row(r, cols), self.factors.row(r));
+                out[i] = logit_loss(s, &self.z[r * cols..(r + 1) * cols], t, log[i]);
+                match t {
+                    Row::Values(_) => logit_slope(s, t, factor, d),
+                    Row::Label(label) => {
+                        d[label] -= 1.0;
+                        d.iter_mut().for_each(|d| *d *= factor);
+                    }
                 }
             }
         }

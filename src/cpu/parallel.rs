@@ -35,7 +35,7 @@ const MAX_THREADS: usize = 1024;
 /// a few microseconds; waking a sleeper costs about as much as this.
 const LOOKOUT: Duration = Duration::from_micros(50);
 /// Looks at the state in a row, before a look at the clock or a `yield`.
-const SPINS: usize = 64;
+const SPINS: usize = 32;
 
 /// Work below this many simple operations (an element loaded, computed and stored) stays on one thread.
 pub(crate) const GRAIN: usize = 16 * 1024;
@@ -105,8 +105,6 @@ struct Shared {
     /// The first task that panicked in this round.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
-    /// Whether each thread can have a core to itself, so that looking out for work takes nothing from anybody.
-    roomy: bool,
 }
 
 /// A job of one round. The lifetime of the task is erased; the round's end keeps it honest.
@@ -177,7 +175,8 @@ impl Shared {
         if found.is_none() {
             let start = Instant::now();
             while found.is_none() && start.elapsed() < LOOKOUT {
-                found = if self.roomy { looks() } else { (thread::yield_now(), ready()).1 };
+                thread::yield_now();
+                found = looks();
             }
         }
         if found.is_none() {
@@ -250,7 +249,6 @@ impl Pool {
             failed: AtomicBool::new(false),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
-            roomy: thread::available_parallelism().is_ok_and(|cores| threads <= cores.get()),
         });
         let mut pool = Pool { shared, busy: AtomicBool::new(false), workers: Vec::new() };
         for i in 1..threads {
@@ -297,7 +295,7 @@ impl Pool {
         s.state.0.fetch_and(!OPEN, SeqCst);
         while s.state.0.load(Acquire) & INSIDE != 0 {
             looks += 1;
-            if s.roomy || looks < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+            if looks < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
         }
         let panic = match s.failed.swap(false, Relaxed) {
             true => s.panic.lock().unwrap_or_else(PoisonError::into_inner).take(),

@@ -9,11 +9,18 @@ use crate::error::{Error, Result};
 use crate::optimizers::{Rule, Update};
 use crate::tensor::{Tensor, View, ViewMut};
 
+/// A running mean that has faded below 10⁻³⁰ is 0: it cannot move a weight any more, but on its way through the
+/// subnormal numbers each operation on it would take a processor several times as long. NaN stays.
+#[inline(always)]
+fn faded<S: Simd>(s: S, mean: S::V) -> S::V {
+    S::V::select(s.splat(1e-30).gt(mean.abs()), s.splat(0.0), mean)
+}
+
 formula! { Descend { decay, lr } [g] -> [w] |s| [s.splat(lr).neg_mul_add(g, s.splat(decay).neg_mul_add(w, w))] }
 
 formula! { Momentum { decay, lr, momentum, nesterov } [g] -> [w, m] |s| {
     let (w, step) = (s.splat(decay).neg_mul_add(w, w), s.splat(lr) * g);
-    let m = s.splat(momentum).mul_add(m, -step);
+    let m = faded(s, s.splat(momentum).mul_add(m, -step));
     match nesterov > 0.0 {
         true => [w + s.splat(momentum).mul_add(m, -step), m],
         false => [w + m, m],
@@ -27,37 +34,37 @@ formula! { Adagrad { decay, lr, epsilon } [g] -> [w, a] |s| {
 
 formula! { Adadelta { decay, lr, rho, rest, epsilon } [g] -> [w, a, d] |s| {
     let (w, rho, rest, epsilon) = (s.splat(decay).neg_mul_add(w, w), s.splat(rho), s.splat(rest), s.splat(epsilon));
-    let a = rho.mul_add(a, rest * g * g);
+    let a = faded(s, rho.mul_add(a, rest * g * g));
     let u = g * (d + epsilon).sqrt() / (a + epsilon).sqrt();
     [s.splat(lr).neg_mul_add(u, w), a, rho.mul_add(d, rest * u * u)]
 } }
 
 formula! { Adam { decay, alpha, rest_1, rest_2, epsilon } [g] -> [w, m, v] |s| {
     let w = s.splat(decay).neg_mul_add(w, w);
-    let m = s.splat(rest_1).mul_add(g - m, m);
-    let v = s.splat(rest_2).mul_add(g.mul_add(g, -v), v);
+    let m = faded(s, s.splat(rest_1).mul_add(g - m, m));
+    let v = faded(s, s.splat(rest_2).mul_add(g.mul_add(g, -v), v));
     [w - s.splat(alpha) * m / (v.sqrt() + s.splat(epsilon)), m, v]
 } }
 
 formula! { Amsgrad { decay, alpha, rest_1, rest_2, epsilon } [g] -> [w, m, v, most] |s| {
     let w = s.splat(decay).neg_mul_add(w, w);
-    let m = s.splat(rest_1).mul_add(g - m, m);
-    let v = s.splat(rest_2).mul_add(g.mul_add(g, -v), v);
+    let m = faded(s, s.splat(rest_1).mul_add(g - m, m));
+    let v = faded(s, s.splat(rest_2).mul_add(g.mul_add(g, -v), v));
     let most = most.max(v);
     [w - s.splat(alpha) * m / (most.sqrt() + s.splat(epsilon)), m, v, most]
 } }
 
 formula! { Adamax { decay, alpha, rest_1, beta_2, epsilon } [g] -> [w, m, u] |s| {
     let w = s.splat(decay).neg_mul_add(w, w);
-    let m = s.splat(rest_1).mul_add(g - m, m);
+    let m = faded(s, s.splat(rest_1).mul_add(g - m, m));
     let u = (s.splat(beta_2) * u).max(g.abs());
     [w - s.splat(alpha) * m / (u + s.splat(epsilon)), m, u]
 } }
 
 formula! { Nadam { decay, from_m, from_g, from_v, rest_1, rest_2, epsilon } [g] -> [w, m, v] |s| {
     let w = s.splat(decay).neg_mul_add(w, w);
-    let m = s.splat(rest_1).mul_add(g - m, m);
-    let v = s.splat(rest_2).mul_add(g.mul_add(g, -v), v);
+    let m = faded(s, s.splat(rest_1).mul_add(g - m, m));
+    let v = faded(s, s.splat(rest_2).mul_add(g.mul_add(g, -v), v));
     let direction = s.splat(from_m).mul_add(m, s.splat(from_g) * g);
     [w - direction / ((s.splat(from_v) * v).sqrt() + s.splat(epsilon)), m, v]
 } }
@@ -79,10 +86,10 @@ impl<const OUT: usize> Formula<1, OUT> for RmsProp {
     fn apply<S: Simd>(self, s: S, [g]: [S::V; 1], mut y: [S::V; OUT]) -> [S::V; OUT] {
         let (rho, rest) = (s.splat(self.rho), s.splat(self.rest));
         y[0] = s.splat(self.decay).neg_mul_add(y[0], y[0]);
-        y[1] = rho.mul_add(y[1], rest * g * g);
+        y[1] = faded(s, rho.mul_add(y[1], rest * g * g));
         let mut variance = y[1];
         if self.centered {
-            let a = rho.mul_add(y[OUT - 1], rest * g);
+            let a = faded(s, rho.mul_add(y[OUT - 1], rest * g));
             // Rounding must not make a variance negative. NaN is kept.
             (y[OUT - 1], variance) = (a, s.splat(0.0).max(a.neg_mul_add(a, variance)));
         }

@@ -179,6 +179,7 @@ fn class_of(row: &[f32]) -> u32 {
 /// Batches of a dataset, in an order that may change from epoch to epoch.
 pub(super) struct Batches<'a> {
     data: &'a Dataset,
+    first: u32,
     order: Vec<u32>,
     weights: Option<Vec<f32>>,
     // What a batch's labels and weights pass through on their way to the device.
@@ -188,8 +189,13 @@ pub(super) struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     pub(super) fn new(data: &'a Dataset, samples: Range<usize>, weights: Option<Vec<f32>>) -> Batches<'a> {
-        let order = samples.map(|i| i as u32).collect();
-        Batches { data, order, weights, labels: Vec::new(), reals: Vec::new() }
+        let (first, order) = (samples.start as u32, samples.map(|i| i as u32).collect());
+        Batches { data, first, order, weights, labels: Vec::new(), reals: Vec::new() }
+    }
+
+    /// Puts the samples back in the data's own order.
+    fn sort(&mut self) {
+        (self.first..).zip(&mut self.order).for_each(|(i, at)| *at = i);
     }
 
     pub(super) fn weighted(&self) -> bool {
@@ -324,7 +330,7 @@ impl Sequential {
         for epoch in 0..fit.epochs {
             let start = Instant::now();
             if fit.shuffle {
-                batches.order.sort_unstable(); // the order depends on the epoch's number, not on the epochs before
+                batches.sort(); // the order depends on the epoch's number, not on the epochs before
                 Rng::new(self.seed, SHUFFLE + self.epoch).shuffle(&mut batches.order);
             }
             let scores = self.epoch(&mut batches, fit.batch_size, epoch, &mut callbacks)?;
