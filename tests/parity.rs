@@ -110,7 +110,9 @@ fn planted_faults_are_noticed() {
     let ops: Vec<&str> = methods.filter_map(|method| method.split(['(', '<']).next()).collect();
     let asked = ["name", "describe", "threads", "zeros", "indices", "begin_step", "end_step", "conv_scratch"];
     assert!(ops.len() > 40, "the trait is written otherwise: {ops:?}");
-    for op in ops.iter().filter(|op| !asked.contains(op)) {
+    // The faulty device does these step by step, so that a fault can strike each op of each step.
+    let sequences = ["lstm", "lstm_backward"];
+    for op in ops.iter().filter(|op| !asked.contains(op) && !sequences.contains(op)) {
         assert!(counts.keys().any(|key| key.split(',').next() == Some(op)), "no case for `{op}`");
     }
 }

@@ -19,8 +19,8 @@ use super::parallel::{self, OWN, Pieces, SHARED};
 use super::recurrent;
 use super::simd::Isa;
 use super::tile::{self, Tail, Tile, Walk};
-use crate::backend::CellActivations;
-use crate::error::{Result, check};
+use crate::backend::{CellActivations, step_by_step};
+use crate::error::Result;
 use crate::steps::is_cut;
 use crate::tensor::{View, ViewMut};
 use std::ops::Range;
@@ -88,20 +88,11 @@ pub(super) fn lstm(
     c: ViewMut,
     h: ViewMut,
 ) -> Result<bool> {
-    let op = "lstm";
-    recurrent::check_activations(op, acts)?;
-    let &[steps, n, u] = h.shape().dims() else {
-        return check(op, false, &[("h", h.shape())]).map(|()| false);
-    };
+    recurrent::check_activations("lstm", acts)?;
+    let all = [gates.shape(), c.shape(), h.shape()];
+    let [steps, n, u] =
+        step_by_step::extents(xs.shape(), kernel.shape(), recurrent.shape(), bias.map(|b| b.shape()), all)?;
     let f = xs.shape().last();
-    let fit = xs.len() == steps * n * f
-        && gates.len() == 4 * h.len()
-        && c.len() == h.len()
-        && kernel.len() == f * 4 * u
-        && recurrent.len() == u * 4 * u
-        && bias.is_none_or(|b| b.len() == 4 * u);
-    let shapes = [("xs", xs.shape()), ("kernel", kernel.shape()), ("gates", gates.shape()), ("h", h.shape())];
-    check(op, fit, &shapes)?;
     let (mr, nr) = tile::size(cpu.isa);
     let (k, columns) = (f + u, (4 * u).next_multiple_of(nr));
     let tasks = tasks(n);
@@ -170,18 +161,9 @@ pub(super) fn lstm_backward(
     dh: ViewMut,
     dc: ViewMut,
 ) -> Result<bool> {
-    let op = "lstm_backward";
-    recurrent::check_activations(op, acts)?;
-    let &[steps, n, u] = dh.shape().dims() else {
-        return check(op, false, &[("dh", dh.shape())]).map(|()| false);
-    };
-    let fit = gates.len() == 4 * dh.len()
-        && c.len() == dh.len()
-        && recurrent.len() == u * 4 * u
-        && dc.len() == n * u;
-    let shapes =
-        [("recurrent", recurrent.shape()), ("gates", gates.shape()), ("dh", dh.shape()), ("dc", dc.shape())];
-    check(op, fit, &shapes)?;
+    recurrent::check_activations("lstm_backward", acts)?;
+    let [steps, n, u] =
+        step_by_step::extents_backward(recurrent.shape(), gates.shape(), c.shape(), dh.shape(), dc.shape())?;
     let (mr, nr) = tile::size(cpu.isa);
     let (k, columns) = (4 * u, u.next_multiple_of(nr));
     let tasks = tasks(n);

@@ -1,4 +1,4 @@
-//! One step of an LSTM and of a GRU.
+//! One step of an LSTM and of a GRU, and all steps of an LSTM.
 
 use super::*;
 use handgrad::Activation;
@@ -29,6 +29,12 @@ pub(super) fn cases(t: &mut Table) {
                 gru(t, acts, n, u, first);
                 gru_backward(t, acts, n, u, first);
             }
+        }
+    }
+    for (i, extents) in SEQUENCES.into_iter().enumerate() {
+        for acts in [ACTIVATIONS[0], ACTIVATIONS[1 + i % 2]] {
+            sequence(t, acts, extents, i % 3 != 1);
+            sequence_backward(t, acts, extents, [None, Some(2), Some(1)][i % 3]);
         }
     }
 }
@@ -133,6 +139,162 @@ fn lstm_backward(t: &mut Table, acts: CellActivations, n: usize, u: usize, first
         ];
         r.show("gates", &g, times(2.0 * FUNCTION, &side_by_side(&sizes, u)));
         r.show("dc", &vdc, times(2.0 * FUNCTION, &per_element(&|e| cell(e) * f[e].abs())));
+        Ok(())
+    });
+}
+
+/// All steps: steps, batch, features and units. Batches of less than a tile, of one task, of several.
+const SEQUENCES: [[usize; 4]; 7] = [
+    [1, 3, 2, 4],
+    [3, 1, 1, 1],
+    [4, 7, 3, 5],
+    [3, 24, 28, 16],
+    [3, 50, 5, 33],
+    [2, 130, 17, 20],
+    [3, 4, 0, 6],
+];
+
+/// A row of x times a matrix of `columns`: Σᵢ xᵢ mᵢⱼ for each j.
+fn row_times(x: &[f64], m: &[f64], columns: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; columns];
+    for (x, row) in x.iter().zip(m.chunks_exact(columns)) {
+        sums.iter_mut().zip(row).for_each(|(s, m)| *s += x * m);
+    }
+    sums
+}
+
+/// x times the transpose of a matrix with rows of `columns`: Σⱼ xⱼ mᵢⱼ for each i.
+fn row_times_transposed(x: &[f64], m: &[f64], columns: usize) -> Vec<f64> {
+    m.chunks_exact(columns).map(|row| row.iter().zip(x).map(|(m, x)| m * x).sum()).collect()
+}
+
+/// The bound walks along: no function here is steeper than 1, so an error of z is one of its gate at most; those of the
+/// step before come through f and through U.
+fn sequence(t: &mut Table, acts: CellActivations, [steps, n, f, u]: [usize; 4], bias: bool) {
+    let mut draw = t.draw();
+    let small = |x: f64| x / ((f + u) as f64).sqrt();
+    let xs = draw.normal([steps, n, f]);
+    let (w, w_h, b) =
+        (draw.normal([f, 4 * u]).map(small), draw.normal([u, 4 * u]).map(small), draw.normal([4 * u]));
+    t.case(title("lstm", acts, n, u, bias) + &format!(", {steps} steps of {f}"), move |r| {
+        let (vx, vw, vu) = (r.input(&xs), r.input(&w), r.input(&w_h));
+        let vb = bias.then(|| r.input(&b));
+        let (mut gates, mut c, mut h) =
+            (r.output([steps, n, 4 * u]), r.output([steps, n, u]), r.output([steps, n, u]));
+        let vb = vb.as_ref().map(Buffer::view);
+        let (g, vc, vh) = (gates.view_mut(), c.view_mut(), h.view_mut());
+        r.device.lstm(acts, vx.view(), vw.view(), vu.view(), vb, g, vc, vh)?;
+        let abs = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<f64>>();
+        let zeros = vec![0.0; n * u];
+        let (mut c_prev, mut h_prev, mut of_c, mut of_h) =
+            (zeros.clone(), zeros.clone(), zeros.clone(), zeros.clone());
+        let (mut all_gates, mut all_c, mut all_h) = (Vec::new(), Vec::new(), Vec::new());
+        for x in xs.values.chunks_exact((n * f).max(1)).chain(std::iter::repeat_n(&[][..], steps)).take(steps)
+        {
+            let (mut z, mut of_z) = (Vec::new(), Vec::new());
+            for row in 0..n {
+                let (x, at) = (&x[row * f..][..f], row * u..(row + 1) * u);
+                let (h, of_h) = (&h_prev[at.clone()], &of_h[at]);
+                let (from_x, from_h) = (row_times(x, &w.values, 4 * u), row_times(h, &w_h.values, 4 * u));
+                let sizes = row_times(&abs(x), &abs(&w.values), 4 * u);
+                let more = row_times(&abs(h), &abs(&w_h.values), 4 * u);
+                let through = row_times(of_h, &abs(&w_h.values), 4 * u);
+                for j in 0..4 * u {
+                    let b = if bias { b.values[j] } else { 0.0 };
+                    z.push(from_x[j] + from_h[j] + b);
+                    of_z.push(additions(f + u + 2) * EPS * (sizes[j] + more[j] + b.abs()) + through[j]);
+                }
+            }
+            let after = activated(acts, &Array::new([n, 4 * u], z), 4, 2).values;
+            let of_gate: Vec<f64> =
+                of_z.iter().zip(&after).map(|(d, y)| d + FUNCTION * EPS * y.abs()).collect();
+            let [i, forget, candidate, o] = [0, 1, 2, 3].map(|b| block(&after, b, 4, u));
+            let [of_i, of_f, of_candidate, of_o] = [0, 1, 2, 3].map(|b| block(&of_gate, b, 4, u));
+            let cells: Vec<f64> = (0..n * u).map(|e| forget[e] * c_prev[e] + i[e] * candidate[e]).collect();
+            let shown = value(acts.activation, &cells);
+            for e in 0..n * u {
+                let sizes = (forget[e] * c_prev[e]).abs() + (i[e] * candidate[e]).abs();
+                of_c[e] = c_prev[e].abs() * of_f[e]
+                    + forget[e].abs() * of_c[e]
+                    + candidate[e].abs() * of_i[e]
+                    + i[e].abs() * of_candidate[e]
+                    + 3.0 * EPS * sizes;
+                let of_shown = of_c[e] + FUNCTION * EPS * shown[e].abs();
+                of_h[e] =
+                    shown[e].abs() * of_o[e] + o[e].abs() * of_shown + 2.0 * EPS * (o[e] * shown[e]).abs();
+                h_prev[e] = o[e] * shown[e];
+            }
+            c_prev = cells;
+            all_gates.extend(of_gate);
+            all_c.extend_from_slice(&of_c);
+            all_h.extend_from_slice(&of_h);
+        }
+        r.show("gates", &gates, |_| all_gates);
+        r.show("c", &c, |_| all_c);
+        r.show("h", &h, |_| all_h);
+        Ok(())
+    });
+}
+
+/// Errors as multiples of sizes, both of which walk back through time: each op adds its roundings to the multiple.
+fn sequence_backward(t: &mut Table, acts: CellActivations, [steps, n, _, u]: [usize; 4], cut: Option<usize>) {
+    let mut draw = t.draw();
+    let gates = activated(acts, &draw.normal([steps, n, 4 * u]), 4, 2);
+    let (c, dh) = (draw.normal([steps, n, u]), draw.normal([steps, n, u]));
+    let w_h = draw.normal([u, 4 * u]).map(|x| x / (u as f64).sqrt());
+    let name = title("lstm_backward", acts, n, u, false) + &format!(", {steps} steps, cut {cut:?}");
+    t.case(name, move |r| {
+        let (mut g, vc, mut vdh, vu) = (r.input(&gates), r.input(&c), r.input(&dh), r.input(&w_h));
+        let mut dc = r.output([n, u]);
+        let (vg, d, vdc) = (g.view_mut(), vdh.view_mut(), dc.view_mut());
+        r.device.lstm_backward(acts, vu.view(), cut, vg, vc.view(), d, vdc)?;
+        let weights: Vec<f64> = w_h.values.iter().map(|x| x.abs()).collect();
+        let through = |f: Activation, y: &[f64]| -> Vec<f64> {
+            slope(f, y).iter().zip(y).map(|(d, y)| d + y * y).collect()
+        };
+        let (mut of_dz, mut of_dh) = (vec![Vec::new(); steps], vec![Vec::new(); steps]);
+        let (mut size_dc, mut roundings) = (vec![0.0; n * u], 0.0);
+        let mut later = vec![0.0; n * u]; // what step t + 1 passes back to dh
+        for t in (0..steps).rev() {
+            let at = t * n * u..(t + 1) * n * u;
+            let y = &gates.values[4 * at.start..4 * at.end];
+            let [i, f, candidate, o] = [0, 1, 2, 3].map(|b| block(y, b, 4, u));
+            let shown = value(acts.activation, &c.values[at.clone()]);
+            let of_shown: Vec<f64> =
+                slope(acts.activation, &shown).iter().zip(&shown).map(|(d, t)| d + t * t).collect();
+            let [di, df, dcandidate, d_o] = [(0, &i), (1, &f), (2, &candidate), (3, &o)]
+                .map(|(b, y)| through(if b == 2 { acts.activation } else { acts.recurrent }, y));
+            let size_dh: Vec<f64> =
+                dh.values[at.clone()].iter().zip(&later).map(|(own, later)| own.abs() + later).collect();
+            of_dh[t] = size_dh.iter().map(|size| roundings * EPS * size).collect();
+            let before = |e: usize| if t == 0 { 0.0 } else { c.values[at.start - n * u + e].abs() };
+            let cell: Vec<f64> =
+                (0..n * u).map(|e| size_dc[e] + (size_dh[e] * o[e]).abs() * of_shown[e]).collect();
+            let per_element = |f: &dyn Fn(usize) -> f64| (0..n * u).map(f).collect::<Vec<f64>>();
+            let sizes = side_by_side(
+                &[
+                    per_element(&|e| cell[e] * candidate[e].abs() * di[e]),
+                    per_element(&|e| cell[e] * before(e) * df[e]),
+                    per_element(&|e| cell[e] * i[e].abs() * dcandidate[e]),
+                    per_element(&|e| (size_dh[e] * shown[e]).abs() * d_o[e]),
+                ],
+                u,
+            );
+            roundings += 2.0 * FUNCTION;
+            of_dz[t] = sizes.iter().map(|size| roundings * EPS * size).collect();
+            roundings += additions(4 * u + 1);
+            let flows = t > 0 && cut.is_none_or(|k| !t.is_multiple_of(k));
+            size_dc = per_element(&|e| if flows { cell[e] * f[e].abs() } else { 0.0 });
+            later = sizes
+                .chunks_exact(4 * u)
+                .flat_map(|row| row_times_transposed(row, &weights, 4 * u))
+                .collect();
+            if !flows {
+                later.fill(0.0);
+            }
+        }
+        r.show("dz", &g, |_| of_dz.concat());
+        r.show("dh", &vdh, |_| of_dh.concat());
         Ok(())
     });
 }
