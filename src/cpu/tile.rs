@@ -15,6 +15,7 @@
 //! |---|---|---|---|
 //! | AVX-512 | 32 of 16 | 14 | 32 |
 //! | AVX2 | 16 of 8 | 6 | 16 |
+//! | NEON | 32 of 4 | 12 | 8 |
 //! | portable | 16 of 4 | 4 | 8 |
 //!
 //! A tile at the lower border has fewer rows, one at the right border has one register or writes part of one: the same
@@ -31,11 +32,7 @@ const NV: usize = 2;
 
 /// MR, the rows of a full tile.
 const fn rows_of_tile<S: Simd>() -> usize {
-    match S::LANES {
-        16 => 14,
-        8 => 6,
-        _ => 4,
-    }
+    S::ROWS
 }
 
 /// NR, the columns of a full tile: the width of B's panels.

@@ -147,6 +147,7 @@ unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: us
 impl Simd for Avx2 {
     type V = F32x8;
     const LANES: usize = 8;
+    const ROWS: usize = 6;
 
     intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
     memory! {
@@ -162,6 +163,7 @@ impl Simd for Avx2 {
 impl Simd for Avx512 {
     type V = F32x16;
     const LANES: usize = 16;
+    const ROWS: usize = 14;
 
     intrinsics! { splat(self: Self, x: f32) -> F32x16 = F32x16(_mm512_set1_ps(x)); }
     memory! {
