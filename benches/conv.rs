@@ -10,8 +10,10 @@
 //! and activation: what reading the images where they are saves.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use handgrad::cpu::{Cpu, Floor, matrixmultiply};
 use handgrad::window::Window;
-use handgrad::{Activation, Device, Padding, Result, Rng, Shape, Tensor};
+use handgrad::{Activation, Device, Gemm, Padding, Result, Rng, Shape, Tensor};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Numbers in [−1, 1).
@@ -22,8 +24,10 @@ fn uniform(dev: &Device, shape: impl Into<Shape>) -> Tensor {
 }
 
 fn layers(criterion: &mut Criterion) {
-    let dev = &Device::cpu_with(Some(1), None).unwrap();
-    println!("{}", dev.describe());
+    let cpu = Arc::new(Cpu::new(Some(1), None).unwrap());
+    let floor = Floor::measure(&cpu, Duration::from_secs(1));
+    println!("at best {floor}: {:.1} Gelem/s of a convolution below", floor.flops * 0.5e-9);
+    let dev = &Device::from_shared(cpu);
     let n = 128;
     let mut bench = |name: String, elements: usize, op: &mut dyn FnMut() -> Result<()>| {
         let mut group = criterion.benchmark_group("conv");
@@ -48,12 +52,8 @@ fn layers(criterion: &mut Criterion) {
         });
         bench(format!("{layer} y, im2col + sgemm"), work, &mut || {
             dev.im2col(&w, x.view(), cols.view_mut())?;
-            let (a, k, y) = (cols.view().f32()?, k.view().f32()?, y.view_mut().f32()?);
-            let (ra, rb) = (taps as isize, filters as isize);
-            let (a, k, y) = (a.as_ptr(), k.as_ptr(), y.as_mut_ptr());
-            // SAFETY: the strides are those of the tensors, whose extents they were made with.
-            unsafe { matrixmultiply::sgemm(rows, taps, filters, 1.0, a, ra, 1, k, rb, 1, 0.0, y, rb, 1) };
-            Ok(())
+            let (k, y) = (k.view().reshape([taps, filters])?, y.view_mut().reshape([rows, filters])?);
+            matrixmultiply(Gemm::nn(), cols.view(), k, y)
         });
         bench(format!("{layer} dK"), work, &mut || {
             dev.conv_backward_kernel(&w, x.view(), dz.view(), scratch.view_mut(), dk.view_mut())

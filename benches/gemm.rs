@@ -6,10 +6,13 @@
 //! HANDGRAD_ISA=portable cargo bench --bench gemm
 //! ```
 //!
-//! Sizes are m × k × n. An element is one multiply-add; twice that is what others call FLOPs.
+//! Sizes are m × k × n. An element is one multiply-add; twice that is what others call FLOPs. What the machine can do
+//! at best is printed first.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use handgrad::cpu::{Cpu, Floor, matrixmultiply};
 use handgrad::{Device, Gemm, Rng, Tensor};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Numbers in [−1, 1).
@@ -20,21 +23,32 @@ fn uniform(dev: &Device, rows: usize, columns: usize) -> Tensor {
 }
 
 fn products(c: &mut Criterion) {
-    let dev = Device::cpu_with(Some(1), None).unwrap();
-    println!("{}", dev.describe());
+    let cpu = Arc::new(Cpu::new(Some(1), None).unwrap());
+    let floor = Floor::measure(&cpu, Duration::from_secs(1));
+    println!("at best {floor}: {:.1} Gelem/s below", floor.flops * 0.5e-9);
+    let dev = Device::from_shared(cpu);
     let all = [
         ("dense 784-100", Gemm::nn(), [32, 784, 100]),
         ("dense 784-100 dW", Gemm::tn(), [784, 32, 100]),
         ("dense 784-100 dx", Gemm::nt(), [32, 100, 784]),
         ("dense 784-64", Gemm::nn(), [128, 784, 64]),
+        ("dense 784-128", Gemm::nn(), [128, 784, 128]),
         ("recurrent 128", Gemm::nn(), [128, 128, 512]),
         ("recurrent 128 dW", Gemm::tn(), [128, 3584, 512]),
         ("recurrent 128 dh", Gemm::nt(), [128, 512, 128]),
+        ("square", Gemm::nn(), [64, 64, 64]),
+        ("square", Gemm::nn(), [128, 128, 128]),
+        ("square", Gemm::nn(), [256, 256, 256]),
         ("square", Gemm::nn(), [512, 512, 512]),
+        ("square", Gemm::nn(), [1024, 1024, 1024]),
+        ("square", Gemm::nn(), [2048, 2048, 2048]),
         ("square tn", Gemm::tn(), [512, 512, 512]),
         ("square nt", Gemm::nt(), [512, 512, 512]),
         ("im2col of 3×3×32", Gemm::nn(), [15488, 288, 64]),
         ("im2col of 3×3×1", Gemm::nn(), [86528, 9, 32]),
+        ("primes", Gemm::nn(), [31, 37, 41]),
+        ("primes", Gemm::nn(), [127, 131, 137]),
+        ("primes", Gemm::nn(), [509, 521, 523]),
     ];
     for (name, g, [m, k, n]) in all {
         let flip = |transpose, rows, columns| match transpose {
@@ -48,20 +62,8 @@ fn products(c: &mut Criterion) {
         group.bench_function("handgrad", |bench| {
             bench.iter(|| dev.gemm(g, a.view(), b.view(), y.view_mut()).unwrap());
         });
-        // Strides of op(A) and op(B): from a row to the next, from a column to the next.
-        let strides = |transpose, rows: usize, columns: usize| match transpose {
-            true => (1, rows as isize),
-            false => (columns as isize, 1),
-        };
-        let ((ra, ca), (rb, cb)) = (strides(g.transpose_a, m, k), strides(g.transpose_b, k, n));
-        let (a, b) = (a.view().f32().unwrap(), b.view().f32().unwrap());
         group.bench_function("matrixmultiply", |bench| {
-            let y = y.view_mut().f32().unwrap().as_mut_ptr();
-            let (a, b) = (a.as_ptr(), b.as_ptr());
-            // SAFETY: the strides are those of the tensors, whose extents they were made with.
-            bench.iter(|| unsafe {
-                matrixmultiply::sgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, 0.0, y, n as isize, 1);
-            });
+            bench.iter(|| matrixmultiply(g, a.view(), b.view(), y.view_mut()).unwrap());
         });
     }
 }

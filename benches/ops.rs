@@ -11,9 +11,12 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use handgrad::backend::{CellActivations, LossTerm};
+use handgrad::cpu::{Cpu, Floor};
 use handgrad::optimizers::{Rule, Update};
 use handgrad::rng::Noise;
 use handgrad::{Activation, Device, Loss, Rng, Shape, Target, Tensor};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Standard normal numbers.
 fn normal(dev: &Device, shape: impl Into<Shape>) -> Tensor {
@@ -30,8 +33,9 @@ fn bench(c: &mut Criterion, name: &str, numbers: usize, mut op: impl FnMut() -> 
 }
 
 fn ops(c: &mut Criterion) {
-    let dev = &Device::cpu().unwrap();
-    println!("{}", dev.describe());
+    let cpu = Arc::new(Cpu::new(None, None).unwrap());
+    println!("at best {}", Floor::measure(&cpu, Duration::from_secs(1)));
+    let dev = &Device::from_shared(cpu);
     let (n, u, classes) = (128, 512, 10);
     let x = normal(dev, [n, u]);
     let mut y = normal(dev, [n, u]);

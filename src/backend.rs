@@ -20,6 +20,7 @@ use crate::metrics::Score;
 use crate::optimizers::Update;
 use crate::rng::Noise;
 use crate::shape::Shape;
+use crate::steps::{at, at_mut, before, is_cut, state_mut};
 use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
 use crate::window::Window;
 
@@ -378,7 +379,7 @@ pub trait Backend: Send + Sync + 'static {
         dx: Option<ViewMut>,
     ) -> Result<()>;
 
-    // ---------------------------------------------------------------- recurrent cells, one step
+    // ---------------------------------------------------------------- recurrent cells
 
     /// One step of an LSTM behind its GEMMs. Blocks of U columns in the order i, f, ĉ, o.
     ///
@@ -408,6 +409,43 @@ pub trait Backend: Send + Sync + 'static {
         dh: View,
         dc: ViewMut,
     ) -> Result<()>;
+
+    /// All steps of an LSTM, each with its GEMMs: z = x W + b + h₋₁ U, then [`lstm_step`](Backend::lstm_step). Fused.
+    ///
+    /// Time-major: xs [T, N, F], kernel W [F, 4U], recurrent U [U, 4U], bias [4U]. Out: gates [T, N, 4U], c and
+    /// h [T, N, U].
+    fn lstm(
+        &self,
+        acts: CellActivations,
+        xs: View,
+        kernel: View,
+        recurrent: View,
+        bias: Option<View>,
+        gates: ViewMut,
+        c: ViewMut,
+        h: ViewMut,
+    ) -> Result<()> {
+        step_by_step::lstm(self, acts, xs, kernel, recurrent, bias, gates, c, h)
+    }
+
+    /// All steps of an LSTM backwards: [`lstm_step_backward`](Backend::lstm_step_backward) from the last step to the
+    /// first, and dh₋₁ += dz Uᵀ between two steps. Where the sequence is cut, every `truncate` steps, neither dh nor
+    /// dc flows back. Fused.
+    ///
+    /// In: `gates` and `c` as [`lstm`](Backend::lstm) left them, dh [T, N, U] what the layer above says. Out: `gates`
+    /// holds dz, `dh` dh in full. `dc` [N, U] is room to work in.
+    fn lstm_backward(
+        &self,
+        acts: CellActivations,
+        recurrent: View,
+        truncate: Option<usize>,
+        gates: ViewMut,
+        c: View,
+        dh: ViewMut,
+        dc: ViewMut,
+    ) -> Result<()> {
+        step_by_step::lstm_backward(self, acts, recurrent, truncate, gates, c, dh, dc)
+    }
 
     /// One step of a GRU with `reset_after`, behind its GEMMs. Blocks of U columns in the order z, r, ĥ.
     ///
@@ -498,4 +536,57 @@ pub trait Backend: Send + Sync + 'static {
 
     /// y = y · min(1, limit / √(acc[0] + acc[1])), in place: scales a gradient of that squared norm down to `limit`.
     fn limit_norm(&self, limit: f64, acc: View, y: ViewMut) -> Result<()>;
+}
+
+/// Sequences as plain ops: what [`Backend::lstm`] and [`Backend::lstm_backward`] are.
+pub(crate) mod step_by_step {
+    use super::*;
+
+    pub(crate) fn lstm(
+        dev: &(impl Backend + ?Sized),
+        acts: CellActivations,
+        xs: View,
+        kernel: View,
+        recurrent: View,
+        bias: Option<View>,
+        mut gates: ViewMut,
+        mut c: ViewMut,
+        mut h: ViewMut,
+    ) -> Result<()> {
+        dev.dense(Activation::Linear, xs, kernel, bias, gates.reborrow())?;
+        for t in 0..h.shape().rows() {
+            let (c_prev, c_t) = state_mut(&mut c, t)?;
+            let (h_prev, h_t) = state_mut(&mut h, t)?;
+            let mut z = at_mut(&mut gates, t)?;
+            if let Some(h_prev) = h_prev {
+                dev.gemm(Gemm::nn().add(), h_prev, recurrent, z.reborrow())?;
+            }
+            dev.lstm_step(acts, z, c_prev, c_t, h_t)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lstm_backward(
+        dev: &(impl Backend + ?Sized),
+        acts: CellActivations,
+        recurrent: View,
+        truncate: Option<usize>,
+        mut gates: ViewMut,
+        c: View,
+        mut dh: ViewMut,
+        mut dc: ViewMut,
+    ) -> Result<()> {
+        dev.fill(0.0, dc.reborrow())?;
+        for t in (0..dh.shape().rows()).rev() {
+            let (c_prev, c_t, dh_t) = (before(c, t)?, at(c, t)?, at(dh.as_view(), t)?);
+            let mut z = at_mut(&mut gates, t)?;
+            dev.lstm_step_backward(acts, z.reborrow(), c_prev, c_t, dh_t, dc.reborrow())?;
+            if !is_cut(truncate, t) {
+                dev.gemm(Gemm::nt().add(), z.as_view(), recurrent, at_mut(&mut dh, t - 1)?)?;
+            } else if t > 0 {
+                dev.fill(0.0, dc.reborrow())?;
+            }
+        }
+        Ok(())
+    }
 }

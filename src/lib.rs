@@ -7,7 +7,8 @@
 //! 1. [`layers::Dense`]: the shortest layer that shows the whole idea. Equations, forward, backward.
 //! 2. [`backend`]: the op table, everything that a device can do. `reference/` is the same in textbook loops.
 //! 3. [`Sequential`]: how layers become a model that learns.
-//! 4. `cpu/`: the same ops again, fast. `cuda/` and `kernels/*.cu`: once more, on a GPU.
+//! 4. `cpu/`: the same ops again, fast. [`cpu::Rung`] climbs from the textbook's matrix product to the engine's, one idea
+//!    at a time; [`cpu::Floor`] says how fast a machine could be. `cuda/` and `kernels/*.cu`: once more, on a GPU.
 //!
 //! # Dimensions
 //!
@@ -45,6 +46,7 @@ mod reference;
 pub mod rng;
 pub mod schedules;
 pub mod shape;
+mod steps;
 pub mod tensor;
 pub mod window;
 

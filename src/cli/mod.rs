@@ -3,7 +3,6 @@
 //! Exit codes: 0 for success, 1 for an error, 2 for a question that makes no sense: an unknown preset, optimizer, device,
 //! layer or option, or a value out of its range.
 
-#[cfg(feature = "cuda")]
 mod bench;
 mod devices;
 mod gradcheck;
@@ -26,6 +25,7 @@ Examples:
   handgrad train fashion-adam --data DIR        Fashion-MNIST from the four files in DIR
   handgrad train mnist-mlp --epochs 3 --optimizer sgd --learning-rate 0.1 --json result.json
   handgrad gradcheck Dense                      hold a layer's backward against difference quotients
+  handgrad bench gemm                           how fast matrix products are, and how fast they could be
   handgrad presets                              what can be trained, with published figures
 
 Exit codes: 0 success, 1 error, 2 usage error.";
@@ -44,8 +44,7 @@ enum Command {
     Train(Box<train::Arguments>),
     /// Hold every backward pass against difference quotients
     Gradcheck(gradcheck::Arguments),
-    /// Measure the CUDA kernels
-    #[cfg(feature = "cuda")]
+    /// Measure the ops, and hold them against what this machine can do at best
     Bench(bench::Arguments),
     /// List what can be trained
     Presets,
@@ -58,7 +57,6 @@ pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
-        #[cfg(feature = "cuda")]
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),

@@ -7,7 +7,7 @@ use super::Cpu;
 use super::conv::{
     Images, Lines, MAX_PARTS, MAX_TASKS, TASK, WIDEST, check_kernel, cut, padded, parts, position,
 };
-use super::gemm::{Cut, Matrix, PackPanel, pack};
+use super::gemm::{Cut, Matrix, PackPanels, pack};
 use super::parallel::{self, OWN, Pieces, rows_per_task};
 use super::pool::images;
 use super::simd::{Isa, Kernel, Simd};
@@ -139,7 +139,7 @@ impl BackwardKernel<'_> {
                 let columns = nr.min(filters - j);
                 let panel = &mut own[..steps * nr];
                 let b = Matrix::new(&dz[position(w, block.image, at) * filters + j..], filters, false);
-                isa.run(PackPanel { b, columns, panel: &mut *panel });
+                isa.run(PackPanels { b, columns, kc: steps, panels: &mut *panel });
                 for run in slivers.start / each.parts()..slivers.end.div_ceil(each.parts()) {
                     let [r0, r1, r2] = [run / runs[2] / runs[1], run / runs[2] % runs[1], run % runs[2]];
                     let a = x.window(w, block.image, at) + r0 * jump[0] + r1 * jump[1] + r2 * jump[2];

@@ -57,17 +57,55 @@ fn zip(cpu: &Cpu, op: &'static str, f: impl Formula<1, 1>, x: View, y: ViewMut) 
 
 // ---------------------------------------------------------------- moves
 
-/// y = scale · bytes. A plain loop, which the compiler turns into registers of the set that it is compiled for.
-struct Bytes<'a>(f32, &'a [u8], &'a mut [f32]);
+/// Rows ahead of the one that is converted whose memory is asked for: a batch's rows lie anywhere, and the first byte of
+/// each takes longer to come than all the others.
+const AHEAD: usize = 6;
+/// A number that comes from anywhere in memory costs as much as so many simple operations.
+const GATHER: usize = 4;
 
-impl Kernel for Bytes<'_> {
+/// Rows of y from the rows `order` of the bytes or reals.
+struct Gather<'a> {
+    rows: HostRows<'a>,
+    width: usize,
+    order: &'a [u32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Gather<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, _s: S) {
-        let Bytes(scale, bytes, y) = self;
-        for (y, &byte) in y.iter_mut().zip(bytes) {
-            *y = f32::from(byte) * scale;
+    fn run<S: Simd>(self, s: S) {
+        let Gather { rows, width, order, y } = self;
+        for i in 0..AHEAD.min(order.len()) {
+            ask(s, rows, order[i] as usize * width, width);
         }
+        for (i, y) in y.chunks_exact_mut(width).enumerate() {
+            if let Some(&next) = order.get(i + AHEAD) {
+                ask(s, rows, next as usize * width, width);
+            }
+            let at = order[i] as usize * width;
+            match rows {
+                HostRows::F32(v) => y.copy_from_slice(&v[at..at + width]),
+                // A plain loop, which the compiler turns into registers of the set that it is compiled for.
+                HostRows::U8 { bytes, scale } => {
+                    for (y, &byte) in y.iter_mut().zip(&bytes[at..at + width]) {
+                        *y = f32::from(byte) * scale;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the cache lines of the row that begins at `at`.
+#[inline(always)]
+fn ask<S: Simd>(s: S, rows: HostRows, at: usize, width: usize) {
+    let (start, bytes) = match rows {
+        HostRows::F32(v) => (v[at..at + width].as_ptr().cast::<u8>(), 4 * width),
+        HostRows::U8 { bytes, .. } => (bytes[at..at + width].as_ptr(), width),
+    };
+    for line in (0..bytes).step_by(64) {
+        s.prefetch(start.wrapping_add(line));
     }
 }
 
@@ -76,15 +114,10 @@ pub(super) fn load_rows(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) ->
     if width == 0 {
         return Ok(());
     }
-    let per_task = rows_per_task(order.len(), width);
+    let per_task = rows_per_task(order.len(), width * GATHER);
     cpu.pool.run_chunks(y.f32()?, per_task * width, |task, y| {
-        for (y, &r) in y.chunks_exact_mut(width).zip(&order[task * per_task..]) {
-            let at = r as usize * width..(r as usize + 1) * width;
-            match rows {
-                HostRows::F32(v) => y.copy_from_slice(&v[at]),
-                HostRows::U8 { bytes, scale } => cpu.isa.run(Bytes(scale, &bytes[at], y)),
-            }
-        }
+        let order = &order[task * per_task..][..y.len() / width];
+        cpu.isa.run(Gather { rows, width, order, y });
     });
     Ok(())
 }

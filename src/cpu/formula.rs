@@ -45,6 +45,10 @@ macro_rules! formula {
 }
 pub(super) use formula;
 
+/// Floats between an output and the one that is asked for to be written. Another core may have read what this one writes
+/// (weights are read by all): its copy must be called back, which takes a while, and stores wait for each other.
+const AHEAD: usize = 128;
+
 /// Runs a formula over slices, which all have the length of the first output.
 #[inline(always)]
 pub(super) fn slices<S: Simd, F: Formula<IN, OUT>, const IN: usize, const OUT: usize>(
@@ -74,6 +78,7 @@ pub(super) fn slices<S: Simd, F: Formula<IN, OUT>, const IN: usize, const OUT: u
         for k in 0..OUT {
             // SAFETY: as above.
             b[k] = unsafe { load(s, ys[k].add(i), n) };
+            s.prefetch_to_write(ys[k].wrapping_add(i + AHEAD));
         }
         b = f.apply(s, a, b);
         for k in 0..OUT {

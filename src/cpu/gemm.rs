@@ -15,9 +15,10 @@
 //!
 //! - B is packed when it is transposed, or when enough rows of C will read it again. Otherwise the panels lie where
 //!   they are, and only a last one that is narrower than NR is packed, to be filled up with zeros.
-//! - A is packed when it is transposed and enough panels will read it again: each of its steps is a line of its own
-//!   then, and lines a power of two apart displace each other. Rows that lie along k are read where they are: the
-//!   microkernel walks through MR of them at once, as fast as through a packed sliver.
+//! - A is packed when enough panels will read it again, and it is transposed or its rows lie far apart: each step of a
+//!   transposed A is a line of its own, and lines a power of two apart displace each other in the caches. Rows along k
+//!   keep their order, and only move together: the microkernel walks through MR of them at once, as fast as through a
+//!   packed sliver.
 //!
 //! All four transposes come down to strides and packing, so there is one microkernel.
 //!
@@ -48,14 +49,16 @@ const CHUNK: usize = 128 * 1024;
 const SMALL: usize = 4096;
 /// Blocks along k begin at multiples of this.
 const STEP: usize = 16;
-/// B is packed when C has more rows than this.
+/// B is packed when C has more rows than this, or, where its rows lie far apart, than two tiles.
 const FEW_ROWS: usize = 64;
 /// A transposed A is packed when C has more columns than this, and k more steps.
 const FEW_COLUMNS: usize = 64;
+/// Rows that are so many numbers apart are far apart: lines of a panel displace each other in L1.
+const FAR: usize = 512;
 /// Multiply-adds of one task, at least: some 10 µs.
 const TASK: usize = 1 << 19;
 /// The most tasks.
-const MAX_TASKS: usize = 64;
+const MAX_TASKS: usize = 32;
 
 /// A or B, transposed or not: element (i, j) is `data[i·row + j·col]`.
 #[derive(Clone, Copy)]
@@ -184,7 +187,8 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
         for jc in (0..n).step_by(NC) {
             let nc = NC.min(n - jc);
             let panels = nc.div_ceil(nr);
-            let in_place = if b.col != 1 || m > FEW_ROWS { 0 } else { nc / nr };
+            let again = if b.row < FAR { FEW_ROWS } else { 2 * mr };
+            let in_place = if b.col != 1 || m > again { 0 } else { nc / nr };
             // As many blocks along k at once as L2 holds of B: fewer forks and joins.
             let some = (CHUNK / (KC * nr * (panels - in_place).max(1))).max(1);
             for first in (0..blocks.parts()).step_by(some) {
@@ -213,11 +217,15 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 };
                 let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
                 // Rows first, as tasks share what they read of B; but each must read a panel often enough. Then panels.
-                let across = tasks.min(m.div_ceil(4 * mr)).min((m / (16 * mr)).max(16));
-                let along = tasks.div_ceil(across).min(panels.div_ceil(4));
+                let across = tasks.min(m.div_ceil(4 * mr)).min((m / (5 * mr)).max(16));
+                // Each task packs its rows of a transposed A: they must be worth it.
+                let along = tasks.div_ceil(across).min(panels.div_ceil(if a.col == 1 { 4 } else { 16 }));
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
+                // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
-                    let (slice, group) = (slices.part(t / along), groups.part(t % along));
+                    let (slice, group) =
+                        if m < nc { (t % across, t / across) } else { (t / along, t % along) };
+                    let (slice, group) = (slices.part(slice), groups.part(group));
                     parallel::with_own(|own| rows.task(slice, group, own));
                 });
             }
@@ -234,58 +242,70 @@ pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packe
         return;
     }
     let each = (parallel::GRAIN / panel).max(1);
-    cpu.pool.run_chunks(packed, each * panel, |i, some| {
-        for (j, panel) in some.chunks_exact_mut(panel).enumerate() {
-            let from = columns.start + (i * each + j) * nr;
-            cpu.isa.run(PackPanel { b: b.from(0, from), columns: nr.min(columns.end - from), panel });
-        }
+    cpu.pool.run_chunks(packed, each * panel, |i, panels| {
+        let from = columns.start + i * each * nr;
+        cpu.isa.run(PackPanels { b: b.from(0, from), columns: columns.end - from, kc, panels });
     });
 }
 
-/// Packs one panel: `columns` of B, and zeros behind them.
-pub(super) struct PackPanel<'a, 'b> {
+/// Packs some panels of kc rows: `columns` of B, or as many as they hold, and zeros behind them.
+pub(super) struct PackPanels<'a, 'b> {
     pub(super) b: Matrix<'a>,
     pub(super) columns: usize,
-    pub(super) panel: &'b mut [f32],
+    pub(super) kc: usize,
+    pub(super) panels: &'b mut [f32],
 }
 
-impl Kernel for PackPanel<'_, '_> {
+/// Rows of B ahead of the one that is packed whose memory is asked for.
+const AHEAD: usize = 8;
+
+impl Kernel for PackPanels<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let PackPanel { b, columns, panel } = self;
+        let PackPanels { b, columns, kc, panels } = self;
         let (lanes, nr) = (S::LANES, columns_of_tile::<S>());
-        let kc = panel.len() / nr;
+        let columns = columns.min(panels.len() / kc.max(1));
         if b.col == 1 {
-            for (p, to) in panel.chunks_exact_mut(nr).enumerate() {
+            // Row by row through all panels: rows lie far apart, what they hold together.
+            for p in 0..kc {
                 let from = &b.data[p * b.row..][..columns];
-                for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
-                    let from = &from[columns.min(j * lanes)..];
-                    // SAFETY: no more than `from` has; `to` has LANES floats.
-                    unsafe {
-                        let v = match from.len() >= lanes {
-                            true => s.load(from.as_ptr()),
-                            false => s.load_part(from.as_ptr(), from.len()),
-                        };
-                        s.store(v, to.as_mut_ptr());
+                for j in (0..columns).step_by(16) {
+                    s.prefetch(from.as_ptr().wrapping_add(AHEAD * b.row + j));
+                }
+                for (from, panel) in from.chunks(nr).zip(panels.chunks_exact_mut(kc * nr)) {
+                    let to = &mut panel[p * nr..][..nr];
+                    for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
+                        let from = &from[from.len().min(j * lanes)..];
+                        // SAFETY: no more than `from` has; `to` has LANES floats.
+                        unsafe {
+                            let v = match from.len() >= lanes {
+                                true => s.load(from.as_ptr()),
+                                false => s.load_part(from.as_ptr(), from.len()),
+                            };
+                            s.store(v, to.as_mut_ptr());
+                        }
                     }
                 }
             }
             return;
         }
-        // Bᵀ [n, k] lies in memory: its rows are the panel's columns.
-        for j in (0..nr).step_by(lanes) {
-            let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
-            for p in (0..whole).step_by(lanes) {
-                let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
-                let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
-                // SAFETY: both slices reach to the end of the block's last row.
-                unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
-            }
-            for p in whole..kc {
-                for j in j..j + lanes {
-                    panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
+        // Bᵀ [n, k] lies in memory: its rows are the panels' columns.
+        for (i, panel) in panels.chunks_exact_mut(kc * nr).enumerate() {
+            let (b, columns) = (b.from(0, i * nr), nr.min(columns - i * nr));
+            for j in (0..nr).step_by(lanes) {
+                let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
+                for p in (0..whole).step_by(lanes) {
+                    let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
+                    let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
+                    // SAFETY: both slices reach to the end of the block's last row.
+                    unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
+                }
+                for p in whole..kc {
+                    for j in j..j + lanes {
+                        panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
+                    }
                 }
             }
         }
@@ -318,17 +338,20 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
     /// Some rows of C times some panels of B: loops 4 to 1. `own` holds a packed block of A.
     fn task(&self, slice: Range<usize>, panels: Range<usize>, own: &mut [f32]) {
         let (isa, (mr, nr), a) = (self.isa, self.tile, self.a);
-        let blocks = Cut::at_most(slice.len(), MC);
+        let (blocks, wide) = (Cut::at_most(slice.len(), MC), mr.next_power_of_two());
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
-            let pack_a = a.col != 1 && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
+            let pack_a = (a.col != 1 || a.row >= FAR) && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
                 let first = slice.start + block.start;
                 let slivers = Cut::at_most(block.len(), mr);
                 if pack_a {
                     let a = a.from(first, steps.start);
-                    isa.run(PackSlivers { a, kc, slivers, packed: &mut *own });
+                    match a.col {
+                        1 => pack_rows(a, kc, &mut own[..block.len() * kc]),
+                        _ => isa.run(PackSlivers { a, kc, slivers, wide, packed: &mut *own }),
+                    }
                 }
                 let tile = |jr: usize, ir: usize| {
                     let (b, b_row) = match jr < self.in_place {
@@ -341,7 +364,8 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     let rows = slivers.part(ir);
                     let (row, column) = (first + rows.start, self.column + jr * nr);
                     let (a, walk) = match pack_a {
-                        true => (own[rows.start * kc..].as_ptr(), Walk::matrix(1, rows.len(), kc)),
+                        true if a.col == 1 => (own[rows.start * kc..].as_ptr(), Walk::matrix(kc, 1, kc)),
+                        true => (own[ir * wide * kc..].as_ptr(), Walk::matrix(1, wide, kc)),
                         false => (a.at(row, steps.start), Walk::matrix(a.row, a.col, kc)),
                     };
                     let t = Tile {
@@ -367,36 +391,51 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
     }
 }
 
-/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next.
+/// Packs some rows of an A that is not transposed: one behind the other.
+fn pack_rows(a: Matrix, kc: usize, packed: &mut [f32]) {
+    for (i, row) in packed.chunks_exact_mut(kc).enumerate() {
+        row.copy_from_slice(&a.data[i * a.row..][..kc]);
+    }
+}
+
+/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next. A step takes room
+/// for `wide` rows, so that whole registers fit.
 struct PackSlivers<'a, 'b> {
     a: Matrix<'a>,
     kc: usize,
     slivers: Cut,
+    wide: usize,
     packed: &'b mut [f32],
 }
 
-/// A block of A fits into a thread's own memory, with room for the last step's register.
-const _: () = assert!(MC * KC + 16 <= OWN);
+/// A block of A fits into a thread's own memory, also where six rows take the room of eight.
+const _: () = assert!(MC.div_ceil(6) * 8 * KC <= OWN);
 
 impl Kernel for PackSlivers<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let PackSlivers { a, kc, slivers, packed } = self;
-        for i in 0..slivers.parts() {
-            let rows = slivers.part(i);
-            for p in 0..kc {
-                let from = &a.data[p * a.col + rows.start..];
-                let to = &mut packed[rows.start * kc + p * rows.len()..][..S::LANES];
-                // A whole register, though the sliver may be narrower: what is too much, the next step overwrites.
-                // SAFETY: no more than `from` has; `to` has LANES floats.
-                unsafe {
-                    let v = match from.len() >= S::LANES {
-                        true => s.load(from.as_ptr()),
-                        false => s.load_part(from.as_ptr(), from.len()),
-                    };
-                    s.store(v, to.as_mut_ptr());
+        let PackSlivers { a, kc, slivers, wide, packed } = self;
+        // Step by step through all slivers: what a step reads lies together, steps lie far apart.
+        for p in 0..kc {
+            let step = &a.data[p * a.col..];
+            for j in (0..slivers.part(slivers.parts() - 1).end).step_by(16) {
+                s.prefetch(step.as_ptr().wrapping_add(AHEAD * a.col + j));
+            }
+            for i in 0..slivers.parts() {
+                let rows = slivers.part(i);
+                for j in (0..rows.len()).step_by(S::LANES) {
+                    let from = &step[rows.start + j..];
+                    let to = &mut packed[(i * kc + p) * wide + j..][..S::LANES];
+                    // SAFETY: no more than `from` has; `to` has LANES floats.
+                    unsafe {
+                        let v = match from.len() >= S::LANES {
+                            true => s.load(from.as_ptr()),
+                            false => s.load_part(from.as_ptr(), from.len()),
+                        };
+                        s.store(v, to.as_mut_ptr());
+                    }
                 }
             }
         }

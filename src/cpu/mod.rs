@@ -10,6 +10,7 @@
 //! | pool | max_pool, max_pool_backward, average_pool, average_pool_backward |
 //! | normalize | moments, normalize, normalize_backward |
 //! | recurrent | lstm_step, lstm_step_backward, gru_step, gru_step_backward |
+//! | lstm | lstm, lstm_backward |
 //! | dropout | dropout |
 //! | loss | loss, loss_backward, loss_step |
 //! | score | score, count_classes, count_pairs, accumulate, accumulate_squares |
@@ -17,16 +18,23 @@
 //!
 //! Beneath them: `simd` (instruction sets), `math` (exp, ln and their kin), `formula` (loops over registers), `parallel`
 //! (threads), `targets` (what predictions are compared with).
+//!
+//! Beside them, to measure with: `caches` (what processor this is), `floor` (how fast it can be at best), `ladder`
+//! (the matrix product from the definition to `gemm`, one idea at a time).
 #![allow(unsafe_code)]
 
 mod activation;
+mod caches;
 mod conv;
 mod conv_backward;
 mod dropout;
 mod elementwise;
+mod floor;
 mod formula;
 mod gemm;
+mod ladder;
 mod loss;
+mod lstm;
 mod math;
 mod normalize;
 mod parallel;
@@ -39,6 +47,7 @@ mod tile;
 mod update;
 
 use crate::activations::Activation;
+use crate::backend::step_by_step;
 use crate::backend::*;
 use crate::error::Result;
 use crate::losses::Loss;
@@ -48,6 +57,9 @@ use crate::rng::Noise;
 use crate::shape::Shape;
 use crate::tensor::{Indices, Tensor, View, ViewMut};
 use crate::window::Window;
+pub use caches::{Caches, caches, processor};
+pub use floor::{Floor, Level};
+pub use ladder::{Rung, matrixmultiply};
 use parallel::Pool;
 pub use simd::Isa;
 
@@ -258,6 +270,41 @@ impl Backend for Cpu {
         dc: ViewMut,
     ) -> Result<()> {
         recurrent::lstm_step_backward(self, acts, gates, c_prev, c, dh, dc)
+    }
+
+    fn lstm(
+        &self,
+        acts: CellActivations,
+        xs: View,
+        kernel: View,
+        recurrent: View,
+        bias: Option<View>,
+        mut gates: ViewMut,
+        mut c: ViewMut,
+        mut h: ViewMut,
+    ) -> Result<()> {
+        let (z, cells, states) = (gates.reborrow(), c.reborrow(), h.reborrow());
+        match lstm::lstm(self, acts, xs, kernel, recurrent, bias, z, cells, states)? {
+            true => Ok(()),
+            false => step_by_step::lstm(self, acts, xs, kernel, recurrent, bias, gates, c, h),
+        }
+    }
+
+    fn lstm_backward(
+        &self,
+        acts: CellActivations,
+        recurrent: View,
+        truncate: Option<usize>,
+        mut gates: ViewMut,
+        c: View,
+        mut dh: ViewMut,
+        mut dc: ViewMut,
+    ) -> Result<()> {
+        let (z, d, cells) = (gates.reborrow(), dh.reborrow(), dc.reborrow());
+        match lstm::lstm_backward(self, acts, recurrent, truncate, z, c, d, cells)? {
+            true => Ok(()),
+            false => step_by_step::lstm_backward(self, acts, recurrent, truncate, gates, c, dh, dc),
+        }
     }
 
     fn gru_step(

@@ -1,8 +1,11 @@
 //! Threads: the one entry through which every op of this backend uses more than one core.
 //!
 //! A [`Pool`] keeps its threads between calls. [`Pool::run`] opens a job, takes part in it, closes it and waits for
-//! those inside: one fork and join, without an allocation. Tasks are handed out one by one, so a thread that the system
-//! has put aside delays nobody but itself.
+//! those inside: one fork and join, without an allocation.
+//!
+//! **Each thread has tasks of its own**, a range of neighbours, and the same ones in every job with as many tasks: what
+//! it wrote in one op it finds in its own cache in the next. Only who has finished takes tasks of others, one by one, so
+//! a thread that the system has put aside delays nobody but itself.
 //!
 //! **Which thread does a task never shows in the result.** An op cuts its work at boundaries that the sizes alone
 //! decide ([`rows_per_task`]); what a task computes depends on its number only. The bits are the same on 1 thread and
@@ -31,7 +34,7 @@ const MAX_THREADS: usize = 1024;
 /// How long a worker looks out for the next job before it sleeps. Ops of one training step follow each other within
 /// a few microseconds; waking a sleeper costs about as much as this.
 const LOOKOUT: Duration = Duration::from_micros(50);
-/// Looks at the state before the first `yield`.
+/// Looks at the state in a row, before a look at the clock or a `yield`.
 const SPINS: usize = 64;
 
 /// Work below this many simple operations (an element loaded, computed and stored) stays on one thread.
@@ -75,6 +78,8 @@ pub(crate) fn with_shared<R>(f: impl FnOnce(&mut [f32]) -> R) -> R {
 const OPEN: u64 = 1 << 32;
 const ROUND: u64 = 1 << 33;
 const INSIDE: u64 = OPEN - 1;
+/// Tasks of one job that a counter holds; the job's number is behind them.
+const JOB: u64 = 1 << 24;
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
@@ -86,17 +91,22 @@ struct Padded<T>(T);
 struct Shared {
     /// See the [module](self).
     state: Padded<AtomicU64>,
-    /// The next task to take.
-    next: Padded<AtomicUsize>,
+    /// How many of each thread's own tasks are taken, behind the number of the job: job · 2²⁴ + taken. One that still
+    /// has another job's number stands for none, so nobody has to reset them.
+    taken: Box<[Padded<AtomicU64>]>,
     /// Written by the caller while the state is closed and nobody is inside; read by those inside.
     job: UnsafeCell<Job>,
     /// Sleeping workers: counted so that an awake pool costs no system call.
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
     wake: Condvar,
+    /// A task of this round has panicked: the rest is dropped.
+    failed: AtomicBool,
     /// The first task that panicked in this round.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
+    /// Whether each thread can have a core to itself, so that looking out for work takes nothing from anybody.
+    roomy: bool,
 }
 
 /// A job of one round. The lifetime of the task is erased; the round's end keeps it honest.
@@ -104,6 +114,7 @@ struct Shared {
 struct Job {
     task: Task<'static>,
     tasks: usize,
+    number: u64,
 }
 
 // SAFETY: `job` alone keeps this from being automatic. It is written only while no other thread may read it (the state
@@ -113,22 +124,34 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 impl Shared {
-    /// Takes tasks until there are none. After a panic the rest of the round is dropped.
-    fn work(&self, job: Job) {
-        loop {
-            let i = self.next.0.fetch_add(1, Relaxed);
-            if i >= job.tasks {
-                return;
-            }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (job.task)(i))) {
-                self.next.0.store(job.tasks, Relaxed);
-                self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+    /// Does the tasks of thread `me`, then those that others have not begun. After a panic the rest of the round is
+    /// dropped.
+    fn work(&self, me: usize, job: Job) {
+        let parts = self.taken.len().min(job.tasks);
+        for of in (me..parts).chain(0..me.min(parts)) {
+            let (start, end) = (of * job.tasks / parts, (of + 1) * job.tasks / parts);
+            while let Some(i) = self.take(of, job.number, end - start) {
+                if self.failed.load(Relaxed) {
+                    return;
+                }
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (job.task)(start + i))) {
+                    self.failed.store(true, Relaxed);
+                    self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+                }
             }
         }
     }
 
-    /// A worker's life.
-    fn serve(&self) {
+    /// Takes the next of the `len` tasks of job `number` that belong to thread `of`.
+    fn take(&self, of: usize, number: u64, len: usize) -> Option<usize> {
+        let none = number * JOB;
+        let count = |taken: u64| if taken / JOB == number { (taken % JOB) as usize } else { 0 };
+        let more = |taken: u64| (count(taken) < len).then(|| none + count(taken) as u64 + 1);
+        self.taken[of].0.fetch_update(Relaxed, Relaxed, more).ok().map(count)
+    }
+
+    /// The life of worker `me`.
+    fn serve(&self, me: usize) {
         OWN_MEMORY.with(|_| ()); // made now
         let mut seen = 0;
         while let Some(round) = self.await_round(seen) {
@@ -136,7 +159,7 @@ impl Shared {
             if self.enter(round) {
                 // SAFETY: we are inside, and the caller writes the job only while nobody is. Entering (acquire)
                 // follows opening (release), which follows the write.
-                self.work(unsafe { *self.job.get() });
+                self.work(me, unsafe { *self.job.get() });
                 self.state.0.fetch_sub(1, Release);
             }
         }
@@ -149,12 +172,12 @@ impl Shared {
             let round = self.state.0.load(SeqCst) / ROUND;
             (round != seen || self.stop.load(SeqCst)).then_some(round)
         };
-        let mut found = (0..SPINS).find_map(|_| ready().or_else(|| (std::hint::spin_loop(), None).1));
+        let looks = || (0..SPINS).find_map(|_| ready().or_else(|| (std::hint::spin_loop(), None).1));
+        let mut found = looks();
         if found.is_none() {
             let start = Instant::now();
             while found.is_none() && start.elapsed() < LOOKOUT {
-                thread::yield_now();
-                found = ready();
+                found = if self.roomy { looks() } else { (thread::yield_now(), ready()).1 };
             }
         }
         if found.is_none() {
@@ -219,18 +242,20 @@ impl Pool {
         };
         let shared = Arc::new(Shared {
             state: Padded(AtomicU64::new(0)),
-            next: Padded(AtomicUsize::new(0)),
-            job: UnsafeCell::new(Job { task: &|_| (), tasks: 0 }),
+            taken: (0..threads).map(|_| Padded(AtomicU64::new(0))).collect(),
+            job: UnsafeCell::new(Job { task: &|_| (), tasks: 0, number: 0 }),
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
+            failed: AtomicBool::new(false),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
+            roomy: thread::available_parallelism().is_ok_and(|cores| threads <= cores.get()),
         });
         let mut pool = Pool { shared, busy: AtomicBool::new(false), workers: Vec::new() };
         for i in 1..threads {
             let shared = pool.shared.clone();
-            let worker = thread::Builder::new().name(format!("handgrad-{i}")).spawn(move || shared.serve());
+            let worker = thread::Builder::new().name(format!("handgrad-{i}")).spawn(move || shared.serve(i));
             pool.workers.push(worker.map_err(|e| Error::Device {
                 problem: format!("the system refused thread {i} of {threads}: {e}"),
                 hint: "ask for fewer threads".into(),
@@ -249,7 +274,8 @@ impl Pool {
     /// A task that panics makes this call panic in turn, once no thread works on the job any more. A call from inside
     /// a task, or while another thread's job is running, does its tasks alone.
     pub(crate) fn run(&self, tasks: usize, task: Task) {
-        if tasks < 2 || self.workers.is_empty() || self.busy.swap(true, Acquire) {
+        let alone = tasks < 2 || self.workers.is_empty() || tasks as u64 >= JOB;
+        if alone || self.busy.swap(true, Acquire) {
             return (0..tasks).for_each(task);
         }
         OWN_MEMORY.with(|_| ()); // made now, if this is the caller's first job
@@ -257,21 +283,26 @@ impl Pool {
         // SAFETY: the reference lives on beyond its lifetime in `Shared::job` alone, where only threads inside the
         // round read it; we return after the round is closed and nobody is inside. `work` lets no panic out.
         let task = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        let job = Job { task, tasks };
         // SAFETY: `busy` is ours, and the round before ended closed with nobody inside: nobody else reads or writes.
-        unsafe { *s.job.get() = job };
-        s.next.0.store(0, Relaxed);
+        let job = unsafe {
+            let number = (*s.job.get()).number.wrapping_add(1) % (u64::MAX / JOB);
+            s.job.get().write(Job { task, tasks, number });
+            *s.job.get()
+        };
         s.state.0.fetch_add(ROUND + OPEN, SeqCst);
         s.wake(tasks - 1);
-        s.work(job);
+        s.work(0, job);
 
         let mut looks = 0;
         s.state.0.fetch_and(!OPEN, SeqCst);
         while s.state.0.load(Acquire) & INSIDE != 0 {
             looks += 1;
-            if looks < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+            if s.roomy || looks < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
         }
-        let panic = s.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let panic = match s.failed.swap(false, Relaxed) {
+            true => s.panic.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            false => None,
+        };
         self.busy.store(false, Release);
         if let Some(payload) = panic {
             resume_unwind(payload);

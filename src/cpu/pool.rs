@@ -216,48 +216,114 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Backward { w, max, dy, dx } = self;
-        let [_, oh, ow] = w.output;
-        dx.fill(0.0);
-        for (o, dy) in dy.chunks_exact(w.channels).enumerate() {
-            let (depth, height, width) =
-                (span(w, 0, o / ow / oh), span(w, 1, o / ow % oh), span(w, 2, o % ow));
-            let share = s.splat(1.0 / (depth.1 * height.1 * width.1) as f32);
-            for c in (0..w.channels).step_by(S::LANES) {
-                let lanes = S::LANES.min(w.channels - c);
-                // SAFETY: `lanes` channels are left.
-                let mut d = unsafe { load(s, dy[c..].as_ptr(), lanes) };
-                let y = match max {
-                    // SAFETY: as above.
-                    Some((_, y)) => unsafe { load(s, y[o * w.channels + c..].as_ptr(), lanes) },
-                    None => {
-                        d = d * share;
-                        s.splat(0.0)
-                    }
-                };
-                each_tap(
-                    w,
-                    depth,
-                    height,
-                    o % ow,
-                    #[inline(always)]
-                    |at| {
-                        let to = &mut dx[at * w.channels + c..][..lanes];
-                        let mut add = d;
-                        if let Some((x, _)) = max {
-                            let x = &x[at * w.channels + c..][..lanes];
-                            // SAFETY: the slice has `lanes` numbers.
-                            let equal = unsafe { load(s, x.as_ptr(), lanes) }.ge(y); // y is the largest
-                            add = S::V::select(equal, d, s.splat(0.0));
-                            d = S::V::select(equal, s.splat(0.0), d); // the first one has it all
-                        }
-                        // SAFETY: the slice has `lanes` numbers.
-                        unsafe { store(s, load(s, to.as_ptr(), lanes) + add, to.as_mut_ptr(), lanes) };
-                    },
-                );
+        let (w, ow) = (self.w, self.w.output[2]);
+        // Windows that do not overlap write each element at most once; where they also leave nothing out, all of them.
+        let apart = (0..3).all(|a| w.stride[a] > (w.kernel[a] - 1) * w.dilation[a]);
+        let all = (0..3).all(|a| {
+            w.dilation[a] == 1
+                && w.stride[a] == w.kernel[a]
+                && w.output[a] * w.stride[a] >= w.input[a] + w.before[a]
+        });
+        if !(apart && all) {
+            self.dx.fill(0.0);
+        }
+        for line in 0..w.output[0] * w.output[1] {
+            let spans = (span(w, 0, line / w.output[1]), span(w, 1, line % w.output[1]));
+            for o in 0..ow {
+                let (at, mut c) = ((line * ow + o) * w.channels, 0);
+                while c + GROUP * S::LANES <= w.channels {
+                    spread::<S, GROUP>(
+                        s,
+                        w,
+                        self.max,
+                        &self.dy[at..],
+                        self.dx,
+                        at,
+                        spans,
+                        o,
+                        c,
+                        S::LANES,
+                        apart,
+                    );
+                    c += GROUP * S::LANES;
+                }
+                while c < w.channels {
+                    let lanes = S::LANES.min(w.channels - c);
+                    spread::<S, 1>(s, w, self.max, &self.dy[at..], self.dx, at, spans, o, c, lanes, apart);
+                    c += lanes;
+                }
             }
         }
     }
+}
+
+/// What `G` registers of one window's dy, from channel `c` on, give to dx; `lanes` channels in each. `at` is where the
+/// window's row begins in y, `o` its position along the width, `apart` whether no other window has its elements.
+#[inline(always)]
+fn spread<S: Simd, const G: usize>(
+    s: S,
+    w: &Window,
+    max: Option<(&[f32], &[f32])>,
+    dy: &[f32],
+    dx: &mut [f32],
+    at: usize,
+    (depth, height): ((usize, usize), (usize, usize)),
+    o: usize,
+    c: usize,
+    lanes: usize,
+    apart: bool,
+) {
+    let (len, zero) = ((G - 1) * S::LANES + lanes, s.splat(0.0));
+    let (mut d, mut y) = (read::<S, G>(s, &dy[c..], lanes), [zero; G]);
+    match max {
+        Some((_, all)) => y = read(s, &all[at + c..], lanes),
+        None => {
+            let share = s.splat(1.0 / (depth.1 * height.1 * span(w, 2, o).1) as f32);
+            for d in &mut d {
+                *d = *d * share;
+            }
+        }
+    }
+    each_tap(
+        w,
+        depth,
+        height,
+        o,
+        #[inline(always)]
+        |tap| {
+            let mut add = d;
+            if let Some((x, _)) = max {
+                let x = read::<S, G>(s, &x[tap * w.channels + c..], lanes);
+                for g in 0..G {
+                    let equal = x[g].ge(y[g]); // y is the largest
+                    add[g] = S::V::select(equal, d[g], zero);
+                    d[g] = S::V::select(equal, zero, d[g]); // the first one has it all
+                }
+            }
+            if !apart {
+                let before = read::<S, G>(s, &dx[tap * w.channels + c..], lanes);
+                for g in 0..G {
+                    add[g] = add[g] + before[g];
+                }
+            }
+            let dx = &mut dx[tap * w.channels + c..][..len];
+            for (g, add) in add.into_iter().enumerate() {
+                // SAFETY: the slice has `lanes` numbers in each of the G registers.
+                unsafe { store(s, add, dx.as_mut_ptr().add(g * S::LANES), lanes) };
+            }
+        },
+    );
+}
+
+/// G registers from the start of `from`, `lanes` floats in each.
+#[inline(always)]
+fn read<S: Simd, const G: usize>(s: S, from: &[f32], lanes: usize) -> [S::V; G] {
+    let (from, mut v) = (&from[..(G - 1) * S::LANES + lanes], [s.splat(0.0); G]);
+    for (g, v) in v.iter_mut().enumerate() {
+        // SAFETY: the slice has `lanes` numbers in each of the G registers.
+        *v = unsafe { load(s, from.as_ptr().add(g * S::LANES), lanes) };
+    }
+    v
 }
 
 /// `lanes` floats, 0 in the others.

@@ -8,7 +8,7 @@ use super::activation::{EXP_WORK, slope, value};
 use super::formula::{Formula, check, slices};
 use super::math::{sigmoid, tanh};
 use super::parallel::{Pieces, rows_per_task};
-use super::simd::{Kernel, Lanes, Portable, Simd};
+use super::simd::{Isa, Kernel, Lanes, Portable, Simd};
 use crate::activations::Activation;
 use crate::backend::CellActivations;
 use crate::error::{Error, Result};
@@ -72,7 +72,7 @@ impl Functions for Any {
 }
 
 /// Whether both activations work element by element and have a derivative in terms of their value.
-fn check_activations(op: &'static str, acts: CellActivations) -> Result<()> {
+pub(super) fn check_activations(op: &'static str, acts: CellActivations) -> Result<()> {
     match [acts.activation, acts.recurrent].into_iter().find(|f| !f.is_elementwise() || f.needs_input()) {
         None => Ok(()),
         Some(f) => {
@@ -236,20 +236,31 @@ impl<A: Functions, C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Kernel f
 /// Runs a cell on all rows. Tensors that are written must be different ones, or different blocks of one.
 fn step<C: Cell<IN, OUT>, const IN: usize, const OUT: usize>(
     cpu: &Cpu,
-    _cell: C,
+    cell: C,
     acts: CellActivations,
     (n, u): (usize, usize),
     x: [Block<&[f32]>; IN],
     y: [Block<&Pieces<f32>>; OUT],
 ) {
-    let per_task = rows_per_task(n, u * OUT * EXP_WORK);
+    let (per_task, _) = (rows_per_task(n, u * OUT * EXP_WORK), cell);
     cpu.pool.run(n.div_ceil(per_task), &|task| {
-        let rows = task * per_task..n.min((task + 1) * per_task);
-        match acts == KERAS {
-            true => cpu.isa.run(Rows { formula: With::<_, C>(Keras, PhantomData), rows, u, x, y }),
-            false => Rows { formula: With::<_, C>(Any(acts), PhantomData), rows, u, x, y }.run(Portable),
-        }
+        rows_of_step::<C, IN, OUT>(cpu.isa, acts, task * per_task..n.min((task + 1) * per_task), u, x, y);
     });
+}
+
+/// Runs a cell on some rows.
+fn rows_of_step<C: Cell<IN, OUT>, const IN: usize, const OUT: usize>(
+    isa: Isa,
+    acts: CellActivations,
+    rows: Range<usize>,
+    u: usize,
+    x: [Block<&[f32]>; IN],
+    y: [Block<&Pieces<f32>>; OUT],
+) {
+    match acts == KERAS {
+        true => isa.run(Rows { formula: With::<_, C>(Keras, PhantomData), rows, u, x, y }),
+        false => Rows { formula: With::<_, C>(Any(acts), PhantomData), rows, u, x, y }.run(Portable),
+    }
 }
 
 /// The shapes of a step: `state` is [N, U], `gates` [N, blocks · U], all others as long as they must be.
@@ -314,6 +325,47 @@ pub(super) fn lstm_step_backward(
         None => step(cpu, LstmBackward, acts, size, [c, dh], y),
     }
     Ok(())
+}
+
+/// [`lstm_step`] of some rows, on this thread.
+pub(super) fn lstm_rows(
+    isa: Isa,
+    acts: CellActivations,
+    u: usize,
+    gates: &mut [f32],
+    c_prev: Option<&[f32]>,
+    c: &mut [f32],
+    h: &mut [f32],
+) {
+    let rows = 0..c.len() / u.max(1);
+    let (gates, c, h) = (Pieces::new(gates), Pieces::new(c), Pieces::new(h));
+    let ([i, f, candidate, o], [c], [h]) = (blocks(&gates), blocks(&c), blocks(&h));
+    let y = [i, f, candidate, o, c, h];
+    match c_prev {
+        Some(p) => rows_of_step::<Lstm, 1, 6>(isa, acts, rows, u, blocks(p), y),
+        None => rows_of_step::<Lstm, 0, 6>(isa, acts, rows, u, [], y),
+    }
+}
+
+/// [`lstm_step_backward`] of some rows, on this thread.
+pub(super) fn lstm_rows_backward(
+    isa: Isa,
+    acts: CellActivations,
+    u: usize,
+    gates: &mut [f32],
+    c_prev: Option<&[f32]>,
+    c: &[f32],
+    dh: &[f32],
+    dc: &mut [f32],
+) {
+    let rows = 0..c.len() / u.max(1);
+    let (gates, dc) = (Pieces::new(gates), Pieces::new(dc));
+    let ([i, f, candidate, o], [dc]) = (blocks(&gates), blocks(&dc));
+    let ([c], [dh], y) = (blocks(c), blocks(dh), [i, f, candidate, o, dc]);
+    match c_prev {
+        Some(p) => rows_of_step::<LstmBackward, 3, 5>(isa, acts, rows, u, [c, dh, blocks::<_, 1>(p)[0]], y),
+        None => rows_of_step::<LstmBackward, 2, 5>(isa, acts, rows, u, [c, dh], y),
+    }
 }
 
 pub(super) fn gru_step(

@@ -168,6 +168,14 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Those `n` must be writable; what is behind them is not touched.
     unsafe fn store_part(self, v: Self::V, p: *mut f32, n: usize);
 
+    /// Asks for the cache line of `p`, which will be read soon. Does nothing else, wherever `p` points.
+    #[inline(always)]
+    fn prefetch<T>(self, _p: *const T) {}
+
+    /// Asks for the cache line of `p`, which will be written soon, for this core alone. Does nothing else.
+    #[inline(always)]
+    fn prefetch_to_write<T>(self, _p: *const T) {}
+
     /// Transposes a block of `LANES` × `LANES`: `to[j·to_row + i] = from[i·from_row + j]`.
     ///
     /// # Safety

@@ -175,6 +175,20 @@ impl Kernel for Compute<'_> {
     }
 }
 
+/// Pointers into A that a tile of the most rows takes.
+const MAX_STARTS: usize = 14_usize.div_ceil(3);
+
+/// The same pointer, of which the compiler does not know where it came from.
+#[inline(always)]
+fn apart(mut p: *const f32) -> *const f32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: no instruction at all.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags));
+    }
+    p
+}
+
 /// [`compute`] for one size of the tile, all of it in registers.
 ///
 /// # Safety
@@ -182,12 +196,25 @@ impl Kernel for Compute<'_> {
 #[inline(always)]
 unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, walk: &Walk, tail: &Tail) {
     let mut sums = [[s.splat(0.0); NV]; MR];
+    if tail.beta != 0.0 {
+        // C will be read when the sums are done; by then it is here.
+        for i in 0..MR {
+            s.prefetch_to_write(t.c.wrapping_add(i * t.c_row));
+            s.prefetch_to_write(t.c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
+        }
+    }
     let mut b = t.b;
+    // One pointer for every three rows: the rows between are at 1 and 2 strides from it, which an address can hold.
+    // (Left alone, the compiler adds the stride row after row: a chain of MR additions a step, as long as the sums'.)
+    let mut starts = [t.a; MAX_STARTS];
+    for (i, start) in starts.iter_mut().enumerate() {
+        *start = apart(t.a.wrapping_add(3 * i * walk.row));
+    }
     for r0 in 0..walk.runs[0] {
         for r1 in 0..walk.runs[1] {
             for r2 in 0..walk.runs[2] {
                 let run = r0 * walk.jump[0] + r1 * walk.jump[1] + r2 * walk.jump[2];
-                let mut a = t.a.wrapping_add(run);
+                let mut a = starts.map(|start| start.wrapping_add(run));
                 for _ in 0..walk.len {
                     let mut bs = [s.splat(0.0); NV];
                     for (j, v) in bs.iter_mut().enumerate() {
@@ -196,12 +223,12 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, wal
                     }
                     for (i, row) in sums.iter_mut().enumerate() {
                         // SAFETY: the caller vouches for the walk through A.
-                        let ai = s.splat(unsafe { *a.add(i * walk.row) });
+                        let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * walk.row) });
                         for (sum, bj) in row.iter_mut().zip(bs) {
                             *sum = ai.mul_add(bj, *sum);
                         }
                     }
-                    a = a.wrapping_add(walk.step); // past the last element after the last step
+                    a = a.map(|a| a.wrapping_add(walk.step)); // past the last element after the last step
                     b = b.wrapping_add(t.b_row);
                 }
             }

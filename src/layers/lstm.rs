@@ -23,7 +23,7 @@
 //! Source: Hochreiter, Schmidhuber 1997; the forget gate: Gers, Schmidhuber, Cummins 2000; its bias: Jozefowicz et
 //! al. 2015; Goodfellow et al. 2016, §10.10. Gate order and defaults are Keras 3's.
 
-use super::recurrent::{Options, State, Weights, at, at_mut, before, recurrent_options, state_mut};
+use super::recurrent::{Options, State, Weights, recurrent_options};
 use super::{Build, Cx, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
 use crate::backend::{CellActivations, Gemm};
@@ -137,22 +137,13 @@ impl Layer for LSTM {
         let (steps, features, w, cache) = State::ready(&mut self.state, "LSTM")?;
         let n = x.shape().rows();
         let mut xs = cache.x.prefix_mut([steps, n, features].into())?;
-        let mut gates = cache.gates.prefix_mut([steps, n, 4 * u].into())?;
-        let mut c = cache.c.prefix_mut([steps, n, u].into())?;
+        let gates = cache.gates.prefix_mut([steps, n, 4 * u].into())?;
+        let c = cache.c.prefix_mut([steps, n, u].into())?;
         let mut h = cache.h.prefix_mut([steps, n, u].into())?;
 
         o.to_steps(dev, x, xs.reborrow())?;
         let (w_x, w_h, b) = (w.kernel.view(), w.recurrent.view(), w.bias.as_ref().map(Param::view));
-        dev.dense(Activation::Linear, xs.as_view(), w_x, b, gates.reborrow())?; //   z = x W + b      [T, N, 4U]
-        for t in 0..steps {
-            let (c_prev, c_t) = state_mut(&mut c, t)?;
-            let (h_prev, h_t) = state_mut(&mut h, t)?;
-            let mut z = at_mut(&mut gates, t)?;
-            if let Some(h_prev) = h_prev {
-                dev.gemm(Gemm::nn().add(), h_prev, w_h, z.reborrow())?; //           z += h₋₁ U       [N, 4U]
-            }
-            dev.lstm_step(acts, z, c_prev, c_t, h_t)?; //                            z → i f ĉ o, c, h
-        }
+        dev.lstm(acts, xs.as_view(), w_x, w_h, b, gates, c, h.reborrow())?; //       z → i f ĉ o, c, h, step by step
         o.output(dev, h.as_view(), y)
     }
 
@@ -166,21 +157,11 @@ impl Layer for LSTM {
         let c = cache.c.prefix([steps, n, u].into())?;
         let h = cache.h.prefix([steps, n, u].into())?;
         let (mut dh, rest) = cx.scratch.reborrow().split([steps, n, u])?;
-        let (mut dc, _) = rest.split([n, u])?;
+        let (dc, _) = rest.split([n, u])?;
 
         o.output_backward(dev, dy.as_view(), dh.reborrow())?;
-        dev.fill(0.0, dc.reborrow())?;
-        for t in (0..steps).rev() {
-            let (c_prev, c_t, dh_t) = (before(c, t)?, at(c, t)?, at(dh.as_view(), t)?);
-            let mut z = at_mut(&mut gates, t)?;
-            dev.lstm_step_backward(acts, z.reborrow(), c_prev, c_t, dh_t, dc.reborrow())?; // i f ĉ o → dz, dc
-            if !o.is_cut(t) {
-                let (dz, w_h, dh_prev) = (z.as_view(), w.recurrent.view(), at_mut(&mut dh, t - 1)?);
-                dev.gemm(Gemm::nt().add(), dz, w_h, dh_prev)?; //                    dh₋₁ += dz Uᵀ    [N, U]
-            } else if t > 0 {
-                dev.fill(0.0, dc.reborrow())?; //                                    no dc over a cut
-            }
-        }
+        let (w_h, cut) = (w.recurrent.view(), o.truncate);
+        dev.lstm_backward(acts, w_h, cut, gates.reborrow(), c, dh, dc)?; //          i f ĉ o → dz, dh, step by step
         let dz = gates.into_view();
         dev.gemm(Gemm::tn(), xs.as_view(), dz, w.kernel.grad_mut())?; //             dW = xᵀ dz       [F, 4U]
         let (h_prev, dz_next) = (h.rows(0..steps - 1)?, dz.rows(1..steps)?);

@@ -12,6 +12,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::initializers::Initializer;
 use crate::shape::Shape;
+use crate::steps::is_cut;
+pub(super) use crate::steps::{at, at_mut, before, pair_mut, state_mut};
 use crate::tensor::{View, ViewMut};
 
 /// What a user can choose in all three layers; [`recurrent_options`] makes the methods.
@@ -184,42 +186,10 @@ impl Options {
         dev.copy(dy, at_mut(&mut dh, last)?)
     }
 
-    /// Whether nothing flows back from step t to the one before: at the start, and where the sequence is cut.
+    /// Whether nothing flows back from step t to the one before.
     pub(super) fn is_cut(&self, t: usize) -> bool {
-        t == 0 || self.truncate.is_some_and(|k| t.is_multiple_of(k))
+        is_cut(self.truncate, t)
     }
-}
-
-/// Step t of a time-major view: [T, N, U] → [N, U].
-pub(super) fn at(view: View, t: usize) -> Result<View> {
-    view.rows(t..t + 1)?.reshape(view.shape().sample())
-}
-
-/// Step t, to write.
-pub(super) fn at_mut<'a>(view: &'a mut ViewMut, t: usize) -> Result<ViewMut<'a>> {
-    let step = view.shape().sample();
-    view.reborrow().rows(t..t + 1)?.reshape(step)
-}
-
-/// Steps t − 1 and t > 0 together, to write.
-pub(super) fn pair_mut<'a>(view: &'a mut ViewMut, t: usize) -> Result<(ViewMut<'a>, ViewMut<'a>)> {
-    let step = view.shape().sample();
-    let (previous, now) = view.reborrow().rows(t - 1..t + 1)?.split(step)?;
-    Ok((previous, now.reshape(step)?))
-}
-
-/// Step t − 1, to read, if there is one, and step t, to write: a state and its successor.
-pub(super) fn state_mut<'a>(view: &'a mut ViewMut, t: usize) -> Result<(Option<View<'a>>, ViewMut<'a>)> {
-    if t == 0 {
-        return Ok((None, at_mut(view, 0)?));
-    }
-    let (previous, now) = pair_mut(view, t)?;
-    Ok((Some(previous.into_view()), now))
-}
-
-/// Step t − 1, if there is one.
-pub(super) fn before(view: View, t: usize) -> Result<Option<View>> {
-    t.checked_sub(1).map(|t| at(view, t)).transpose()
 }
 
 /// W [F, G·U] for x, U [U, G·U] for h₋₁, and b, for G blocks of U columns.

@@ -4,7 +4,7 @@
 //! software: what the kernels did, counted. From a real GPU: times, beside cuBLAS and the roofline. Where something is
 //! not there, its column says "not run".
 
-use super::{say, table};
+use crate::cli::{say, table};
 use clap::Args;
 use handgrad::cuda::{
     ARCHITECTURES, Cublas, Cuda, Exercise, KernelFacts, Size, Software, Stopwatch, exercises, inspect,
@@ -21,16 +21,16 @@ use std::sync::Arc;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The CUDA kernels, one by one
-    #[arg(long, required = true)]
-    kernels: bool,
-    /// auto, cuda:N, or none to ask the compiler only
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(long, conflicts_with_all = ["family", "threads", "quick", "json", "svg"])]
+    pub(super) kernels: bool,
+    /// With --kernels: auto, cuda:N, or none to ask the compiler only
+    #[arg(long, value_name = "NAME", default_value = "auto", requires = "kernels")]
     device: String,
-    /// Only kernels and ops whose name contains this
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    /// With --kernels: only kernels and ops whose name contains this
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "kernels")]
     filter: String,
-    /// Write the tables as Markdown, too
-    #[arg(long, value_name = "FILE")]
+    /// With --kernels: write the tables as Markdown, too
+    #[arg(long, value_name = "FILE", requires = "kernels")]
     markdown: Option<PathBuf>,
 }
 
@@ -73,7 +73,6 @@ impl Section {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    debug_assert!(arguments.kernels);
     let cuda = match arguments.device.as_str() {
         "none" => None,
         "auto" => Cuda::new(0).ok(),
