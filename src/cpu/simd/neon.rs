@@ -43,6 +43,18 @@ impl Simd for Neon {
     const LANES: usize = 4;
     const ROWS: usize = 12;
 
+    #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        // SAFETY: a hint, which cannot fault.
+        unsafe { std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags)) };
+    }
+
+    #[inline(always)]
+    fn prefetch_to_write<T>(self, p: *const T) {
+        // SAFETY: a hint, which cannot fault.
+        unsafe { std::arch::asm!("prfm pstl1keep, [{}]", in(reg) p, options(nostack, preserves_flags)) };
+    }
+
     intrinsics! { splat(self: Self, x: f32) -> F32x4 = F32x4(vdupq_n_f32(x)); }
 
     #[inline(always)]
@@ -53,13 +65,17 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn load_part(self, p: *const f32, n: usize) -> F32x4 {
-        let mut v = [0.0; 4];
-        for (i, lane) in v.iter_mut().enumerate().take(n) {
-            // SAFETY: the caller vouches for n floats.
-            *lane = unsafe { *p.add(i) };
+        // SAFETY: the caller vouches for n floats. (A loop would become a call that copies memory.)
+        unsafe {
+            let zero = vdupq_n_f32(0.0);
+            F32x4(match n {
+                0 => zero,
+                1 => vld1q_lane_f32::<0>(p, zero),
+                2 => vcombine_f32(vld1_f32(p), vget_low_f32(zero)),
+                3 => vld1q_lane_f32::<2>(p.add(2), vcombine_f32(vld1_f32(p), vget_low_f32(zero))),
+                _ => vld1q_f32(p),
+            })
         }
-        // SAFETY: `v` has four floats.
-        unsafe { self.load(v.as_ptr()) }
     }
 
     #[inline(always)]
