@@ -36,7 +36,7 @@ fn every_case(check: impl Fn(&Case) -> Vec<String> + Sync) {
 
 /// The processor once for every instruction set that it has.
 fn processors(threads: usize) -> Vec<(Isa, Device)> {
-    let all = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+    let all = Isa::ALL;
     let there: Vec<_> = all
         .into_iter()
         .filter_map(|isa| Some((isa, Device::cpu_with(Some(threads), Some(isa)).ok()?)))

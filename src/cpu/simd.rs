@@ -8,12 +8,13 @@
 //! |---|---|---|
 //! | AVX-512 | 16 | one rounding |
 //! | AVX2 | 8 | one rounding |
-//! | portable | 4 | two roundings; one on aarch64, whose every processor has NEON |
+//! | NEON | 4 | one rounding |
+//! | portable | 4 | two roundings; one on aarch64, where every processor has the instruction |
 //!
-//! Portable is plain Rust on arrays of four, which compilers turn into SSE2 on x86-64 and into NEON on aarch64.
+//! Portable is plain Rust on arrays of four, which compilers turn into SSE2 on x86-64.
 //!
-//! Safety: a token ([`Avx2`], [`Avx512`]) is made in [`Isa::run`] alone, after the processor was asked, and a register
-//! is made from a token or another register alone. So wherever a register exists, its instructions do too.
+//! Safety: a token (`Avx2`, `Avx512`, `Neon`) is made in [`Isa::run`] alone, after the processor was asked, and a
+//! register is made from a token or another register alone. So wherever a register exists, its instructions do too.
 
 use crate::error::{Error, Result};
 use std::fmt;
@@ -27,13 +28,15 @@ pub enum Isa {
     Avx512,
     /// 8 floats in a register, with fused multiply-add.
     Avx2,
-    /// Plain Rust: SSE2 on x86-64, NEON on aarch64.
+    /// 4 floats in a register: every aarch64 processor.
+    Neon,
+    /// Plain Rust.
     Portable,
 }
 
 impl Isa {
     /// All of them, the best first.
-    pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+    pub const ALL: [Isa; 4] = [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable];
 
     /// Whether this processor has it.
     pub fn is_available(self) -> bool {
@@ -49,6 +52,7 @@ impl Isa {
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
             Isa::Avx512 | Isa::Avx2 => false,
+            Isa::Neon => cfg!(target_arch = "aarch64"),
             Isa::Portable => true,
         }
     }
@@ -89,6 +93,8 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { x86::enter_avx2(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::enter(kernel),
             _ => kernel.run(Portable),
         }
     }
@@ -98,7 +104,7 @@ impl FromStr for Isa {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Isa> {
-        let known = ["avx512", "avx2", "portable"];
+        let known = ["avx512", "avx2", "neon", "portable"];
         let at = known.iter().position(|k| *k == name.to_lowercase());
         at.map(|i| Isa::ALL[i]).ok_or_else(|| Error::unknown("instruction set", name, &known))
     }
@@ -109,6 +115,7 @@ impl fmt::Display for Isa {
         f.write_str(match self {
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
+            Isa::Neon => "neon",
             Isa::Portable => "portable",
         })
     }
@@ -131,6 +138,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     type V: Lanes;
     /// How many.
     const LANES: usize;
+    /// Rows of a GEMM tile of two registers in width: as many as the registers can hold.
+    const ROWS: usize;
 
     /// x in every lane.
     fn splat(self, x: f32) -> Self::V;
@@ -246,6 +255,7 @@ impl F32x4 {
 impl Simd for Portable {
     type V = F32x4;
     const LANES: usize = 4;
+    const ROWS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F32x4 {
@@ -412,6 +422,8 @@ operators!(
     |x: F32x4| x.map(|a| -a)
 );
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -15,6 +15,7 @@
 //! |---|---|---|---|
 //! | AVX-512 | 32 of 16 | 14 | 32 |
 //! | AVX2 | 16 of 8 | 6 | 16 |
+//! | NEON | 32 of 4 | 12 | 8 |
 //! | portable | 16 of 4 | 4 | 8 |
 //!
 //! A tile at the lower border has fewer rows, one at the right border has one register or writes part of one: the same
@@ -31,11 +32,7 @@ const NV: usize = 2;
 
 /// MR, the rows of a full tile.
 const fn rows_of_tile<S: Simd>() -> usize {
-    match S::LANES {
-        16 => 14,
-        8 => 6,
-        _ => 4,
-    }
+    S::ROWS
 }
 
 /// NR, the columns of a full tile: the width of B's panels.
@@ -192,6 +189,20 @@ fn apart(mut p: *const f32) -> *const f32 {
     p
 }
 
+/// The statements once for each row of a tile, with the row's number filled in. A loop would do, but the compiler
+/// leaves one of more than nine rows as it is, and then the sums are in memory: a register has no index.
+macro_rules! each_row {
+    ($mr:ident, |$i:ident| $body:expr) => {
+        each_row!(@ $mr, $i, $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    (@ $mr:ident, $i:ident, $body:expr; $($row:literal)*) => {
+        $(if $row < $mr {
+            let $i: usize = $row;
+            $body
+        })*
+    };
+}
+
 /// [`compute`] for one size of the tile, all of it in registers.
 ///
 /// # Safety
@@ -217,21 +228,26 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, wal
         for r1 in 0..walk.runs[1] {
             for r2 in 0..walk.runs[2] {
                 let run = r0 * walk.jump[0] + r1 * walk.jump[1] + r2 * walk.jump[2];
-                let mut a = starts.map(|start| start.wrapping_add(run));
+                let mut a = starts;
+                for a in &mut a {
+                    *a = a.wrapping_add(run); // not by `map`, which may become a call
+                }
                 for _ in 0..walk.len {
                     let mut bs = [s.splat(0.0); NV];
                     for (j, v) in bs.iter_mut().enumerate() {
                         // SAFETY: the caller vouches for NV registers in each row of B.
                         *v = unsafe { s.load(b.add(j * S::LANES)) };
                     }
-                    for (i, row) in sums.iter_mut().enumerate() {
+                    each_row!(MR, |i| {
                         // SAFETY: the caller vouches for the walk through A.
                         let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * walk.row) });
-                        for (sum, bj) in row.iter_mut().zip(bs) {
+                        for (sum, bj) in sums[i].iter_mut().zip(bs) {
                             *sum = ai.mul_add(bj, *sum);
                         }
+                    });
+                    for a in &mut a {
+                        *a = a.wrapping_add(walk.step); // past the last element after the last step
                     }
-                    a = a.map(|a| a.wrapping_add(walk.step)); // past the last element after the last step
                     b = b.wrapping_add(t.b_row);
                 }
             }
@@ -255,12 +271,12 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     let ragged = t.columns % S::LANES;
     let plain = tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY;
     if plain && ragged == 0 && tail.beta == 0.0 {
-        for (i, row) in sums.into_iter().enumerate() {
-            for (j, v) in row.into_iter().enumerate() {
+        each_row!(MR, |i| {
+            for (j, v) in sums[i].into_iter().enumerate() {
                 // SAFETY: row i and LANES columns from j · LANES on are inside the tile.
                 unsafe { s.store(v, t.c.add(i * t.c_row + j * S::LANES)) };
             }
-        }
+        });
         return;
     }
     let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
@@ -272,8 +288,8 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
             *v = unsafe { s.load_part(part.as_ptr(), part.len().min(S::LANES)) };
         }
     }
-    for (i, row) in sums.into_iter().enumerate() {
-        for (j, sum) in row.into_iter().enumerate() {
+    each_row!(MR, |i| {
+        for (j, sum) in sums[i].into_iter().enumerate() {
             let mut v = sum * alpha;
             // SAFETY: row i and columns from j · LANES on are inside the tile; the last register of a ragged tile is
             // loaded and stored in part.
@@ -288,5 +304,5 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
                 if whole { s.store(v, c) } else { s.store_part(v, c, ragged) }
             }
         }
-    }
+    });
 }

@@ -9,6 +9,7 @@ use crate::cpu::simd::{Isa, Kernel};
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Instant;
 
 /// A function under test, and what it should give.
 trait Function: Copy + Sync {
@@ -229,6 +230,7 @@ impl<V: Lanes> Lanes for Unfused<V> {
 impl<S: Simd> Simd for Unfused<S> {
     type V = Unfused<S::V>;
     const LANES: usize = S::LANES;
+    const ROWS: usize = S::ROWS;
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         Unfused(self.0.splat(x))
@@ -448,34 +450,52 @@ fn check_all<F: Function>(name: &str, f: F, bound: f64) {
     }
 }
 
-#[test]
-fn exp_everywhere() {
-    check_all("exp", Exp, 1.1);
+/// The least of many runs over a block between −8 and 8.
+fn time_of_eight_by<F: Function>(name: &str, f: F) {
+    let x = std::array::from_fn(|i| (i * 389 % BLOCK) as f32 / 64.0 - 8.0);
+    let mut b = Block { x, want: [0.0; BLOCK], got: [0.0; BLOCK] };
+    for isa in Isa::available() {
+        let run = |_| {
+            let start = Instant::now();
+            for _ in 0..8 {
+                isa.run(Get(f, std::hint::black_box(&mut b), false));
+            }
+            start.elapsed().as_secs_f64() * 1e9 / BLOCK as f64
+        };
+        println!("{name} on {isa}: {:.2} ns", (0..20_000).map(run).fold(f64::MAX, f64::min));
+    }
 }
 
-#[test]
-fn exp_m1_everywhere() {
-    check_all("exp_m1", ExpM1, 2.0);
+/// What each function is held to.
+macro_rules! bounds {
+    ($($test:ident: $name:literal $f:ident $bound:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                check_all($name, $f, $bound);
+            }
+        )*
+        /// What eight floats take, on one thread.
+        #[test]
+        #[ignore = "a measurement: cargo test --release --lib time_of_eight -- --ignored --nocapture"]
+        fn time_of_eight() {
+            $(time_of_eight_by($name, $f);)*
+        }
+        /// A quick look, for emulators.
+        #[test]
+        fn a_sample() {
+            $(check($name, $f, $bound, 4999, -INF..=INF);)*
+        }
+    };
 }
 
-#[test]
-fn sigmoid_everywhere() {
-    check_all("sigmoid", Sigmoid, 2.0);
-}
-
-#[test]
-fn tanh_everywhere() {
-    check_all("tanh", Tanh, 2.0);
-}
-
-#[test]
-fn ln_everywhere() {
-    check_all("ln", Ln, 1.0);
-}
-
-#[test]
-fn ln_1p_everywhere() {
-    check_all("ln_1p", Ln1p, 2.0);
+bounds! {
+    exp_everywhere: "exp" Exp 1.1;
+    exp_m1_everywhere: "exp_m1" ExpM1 2.0;
+    sigmoid_everywhere: "sigmoid" Sigmoid 2.0;
+    tanh_everywhere: "tanh" Tanh 2.0;
+    ln_everywhere: "ln" Ln 1.0;
+    ln_1p_everywhere: "ln_1p" Ln1p 2.0;
 }
 
 /// A sample, for the reference is slow.

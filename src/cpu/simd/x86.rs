@@ -147,6 +147,7 @@ unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: us
 impl Simd for Avx2 {
     type V = F32x8;
     const LANES: usize = 8;
+    const ROWS: usize = 6;
 
     #[inline(always)]
     fn prefetch<T>(self, p: *const T) {
@@ -175,6 +176,7 @@ impl Simd for Avx2 {
 impl Simd for Avx512 {
     type V = F32x16;
     const LANES: usize = 16;
+    const ROWS: usize = 14;
 
     #[inline(always)]
     fn prefetch<T>(self, p: *const T) {
