@@ -199,9 +199,9 @@ fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) {
 
 // ---------------------------------------------------------------- rung 3
 
-/// A block of B, [BLOCK_K, BLOCK_N]: 64 KiB, a small part of L2, in rows long enough for the loop along them.
-const BLOCK_K: usize = 64;
-const BLOCK_N: usize = 256;
+/// A block of B, [BLOCK_K, BLOCK_N]: half a megabyte, which L2 holds, in rows long enough for the loop along them.
+const BLOCK_K: usize = 128;
+const BLOCK_N: usize = 1024;
 
 #[inline(always)]
 fn blocked([_, n, k]: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32]) {
@@ -361,6 +361,7 @@ mod tests {
             [31, 41, 37],
             [19, 257, 67],
             [67, 300, 130],
+            [3, 1025, 129],
         ];
         for isa in Isa::available() {
             let cpu = Cpu::new(Some(2), Some(isa)).unwrap();

@@ -18,19 +18,23 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What belongs to the processor's ops.
+const OTHERS: [&str; 5] = ["family", "threads", "quick", "json", "svg"];
+
 #[derive(Args)]
+#[group(id = "kernel_options")] // the options around it have the same type name
 pub(super) struct Arguments {
     /// The CUDA kernels, one by one
-    #[arg(long, conflicts_with_all = ["family", "threads", "quick", "json", "svg"])]
+    #[arg(long, conflicts_with_all = OTHERS)]
     pub(super) kernels: bool,
     /// With --kernels: auto, cuda:N, or none to ask the compiler only
-    #[arg(long, value_name = "NAME", default_value = "auto", requires = "kernels")]
+    #[arg(long, value_name = "NAME", default_value = "auto", requires = "kernels", conflicts_with_all = OTHERS)]
     device: String,
     /// With --kernels: only kernels and ops whose name contains this
-    #[arg(long, value_name = "TEXT", default_value = "", requires = "kernels")]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "kernels", conflicts_with_all = OTHERS)]
     filter: String,
     /// With --kernels: write the tables as Markdown, too
-    #[arg(long, value_name = "FILE", requires = "kernels")]
+    #[arg(long, value_name = "FILE", requires = "kernels", conflicts_with_all = OTHERS)]
     markdown: Option<PathBuf>,
 }
 

@@ -208,7 +208,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         report::print(family, &measured)?;
         rows.append(&mut measured);
-        let sides: &[usize] = if bench.quick { &[128] } else { &[512, 1024] };
+        let sides: &[usize] = if bench.quick { &[128] } else { &[512, 2048] };
         for side in sides.iter().filter(|_| family == "gemm") {
             let mut ladder = gemm::ladder(&bench, *side)?;
             report::print_ladder(&ladder)?;
