@@ -4,11 +4,9 @@ use flate2::read::GzDecoder;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use std::{fs::File, io::Read, time::Instant};
 
-/// `PEER TASK --data DIR --seconds S [--form NAME]`, and the task's data.
+/// `PEER TASK --data DIR --seconds S`, and the task's data.
 pub struct Run {
     pub task: String,
-    /// A variant that the peer has; empty for its default.
-    pub form: String,
     pub batch: usize,
     seconds: f64,
     /// [samples, 784], 0 to 1.
@@ -41,7 +39,6 @@ impl Run {
         let pixels = idx("train-images-idx3-ubyte", 16, 784);
         Run {
             task,
-            form: option("--form").unwrap_or_default(),
             batch,
             seconds: option("--seconds").map_or(10.0, |s| s.parse().expect("seconds")),
             x: pixels.iter().map(|&p| p as f32 / 255.0).collect(),

@@ -40,7 +40,6 @@ PEERS = {
     "keras-tf": ("keras_peer.py", "", ["keras", "tensorflow-cpu"]),
     "keras-jax": ("keras_peer.py", "", ["keras", "jax"]),
     "burn": ("burn", "", ["burn"]),
-    "burn-ndarray": ("burn", "ndarray", ["burn"]),
     "candle": ("candle", "", ["candle-core"]),
 }
 

@@ -1,5 +1,5 @@
-//! burn on its own backend for processors, flex, or on ndarray (`--form ndarray`): modules, loss, optimizer and training
-//! loop as its book has them. A batch is gathered here and handed over as a whole, which takes fewer copies than `select`.
+//! burn on flex, its backend for processors: modules, loss, optimizer and training loop as its book has them. A batch is
+//! gathered here and handed over as a whole, which takes fewer copies than `select`.
 
 #[path = "../../mnist.rs"]
 mod mnist;
@@ -84,11 +84,7 @@ fn train(run: &mnist::Run, model: impl Model, device: &Device) {
 
 fn main() {
     let run = mnist::Run::from_arguments();
-    let device = match run.form.as_str() {
-        "ndarray" => Device::ndarray(),
-        _ => Device::flex(),
-    };
-    let device = &device.autodiff();
+    let device = &Device::flex().autodiff();
     let dense = |widths: &[usize]| Mlp {
         layers: widths.windows(2).map(|w| LinearConfig::new(w[0], w[1]).init(device)).collect(),
     };

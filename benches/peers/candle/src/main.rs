@@ -4,7 +4,7 @@
 #[path = "../../mnist.rs"]
 mod mnist;
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::Dropout;
 use candle_nn::rnn::{LSTMConfig, RNN};
 use candle_nn::{AdamW, Module, ModuleT, Optimizer, ParamsAdamW, VarBuilder, VarMap};
@@ -40,7 +40,8 @@ fn model(task: &str, vb: VarBuilder) -> Result<Forward> {
             })
         }
         _ => {
-            let (rows, dense) = (lstm(28, 128, LSTMConfig::default(), vb.pp("lstm"))?, linear(128, 10, vb.pp("b"))?);
+            let (rows, dense) =
+                (lstm(28, 128, LSTMConfig::default(), vb.pp("lstm"))?, linear(128, 10, vb.pp("b"))?);
             Box::new(move |x| {
                 let states = rows.seq(&x.reshape(((), 28, 28))?)?;
                 dense.forward(states[27].h())
