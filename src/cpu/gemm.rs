@@ -28,8 +28,10 @@
 //! 2015, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality".
 
 use super::Cpu;
-use super::parallel::{self, OWN, Pieces, SHARED};
-use super::simd::{Isa, Kernel, Simd};
+use super::caches::caches;
+use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
+use super::pool::{load, store};
+use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tile, Walk, columns_of_tile};
 use crate::activations::Activation;
 use crate::backend::Gemm;
@@ -40,8 +42,8 @@ use std::ops::Range;
 /// The most steps along k of one block: a panel [KC, NR] fits into L1 beside a sliver of A.
 const KC: usize = 256;
 /// The most columns of one block: [KC, NC] fits into the buffer that a calling thread keeps. A multiple of every NR.
-const NC: usize = SHARED / KC / 32 * 32;
-/// The most rows of one block of A: [MC, KC] fits into L2.
+const NC: usize = SHARED / KC / 96 * 96;
+/// The most rows of one block of A: [MC, KC] fits into a thread's own memory.
 const MC: usize = 160;
 /// Floats of B that are packed at once, if they are more than one block.
 const CHUNK: usize = 128 * 1024;
@@ -55,6 +57,16 @@ const FEW_ROWS: usize = 64;
 const FEW_COLUMNS: usize = 64;
 /// Rows that are so many numbers apart are far apart: lines of a panel displace each other in L1.
 const FAR: usize = 512;
+/// The columns of a block that half of this machine's last cache holds. Only KC, which is fixed, shows in the bits.
+fn columns_of_block() -> usize {
+    (caches().last() / 2 / (4 * KC)).clamp(384, NC) / 96 * 96
+}
+
+/// The rows of a block of A that a quarter of this machine's L2 holds.
+fn rows_of_block() -> usize {
+    (caches().l2 / 4 / (4 * KC)).clamp(48, MC)
+}
+
 /// Multiply-adds of one task, at least: some 10 µs.
 const TASK: usize = 1 << 19;
 /// The most tasks.
@@ -177,15 +189,20 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
         return;
     }
     let (mr, nr) = tile::size(cpu.isa);
-    let c = Pieces::new(c);
     let blocks = Cut::at_most(k.div_ceil(STEP), KC / STEP);
     let block_of_k = |i| {
         let units = blocks.part(i);
         units.start * STEP..k.min(units.end * STEP)
     };
+    let whole = blocks.parts() * (k.div_ceil(blocks.parts()) + STEP) * (n + nr);
+    if is_deep([m, n, k], a, b) && blocks.parts() * m * n + whole <= SHARED {
+        return deep(cpu, [m, n], blocks.parts(), block_of_k, a, b, c, tail);
+    }
+    let c = Pieces::new(c);
+    let widest = columns_of_block();
     parallel::with_shared(|buffer| {
-        for jc in (0..n).step_by(NC) {
-            let nc = NC.min(n - jc);
+        for jc in (0..n).step_by(widest) {
+            let nc = widest.min(n - jc);
             let panels = nc.div_ceil(nr);
             let again = if b.row < FAR { FEW_ROWS } else { 2 * mr };
             let in_place = if b.col != 1 || m > again { 0 } else { nc / nr };
@@ -211,6 +228,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                         (block.start - start..block.end - start, tail.of_block(i, blocks.parts()))
                     }),
                     c: &c,
+                    first: 0,
                     c_row: n,
                     column: jc,
                     columns: nc,
@@ -231,6 +249,114 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
             }
         }
     });
+}
+
+/// Whether C is small and the sums are long, as in the forward pass of a layer with many inputs. Then B, the weights, is
+/// what moves; so it is k that is cut, and each thread reads the rows of B that it also updates: dW is cut into rows, and
+/// so is the optimizer's step. Cut by rows or columns of C, half of B would travel from core to core, twice in each step.
+fn is_deep([m, n, k]: [usize; 3], a: Matrix, b: Matrix) -> bool {
+    a.col == 1 && b.col == 1 && k >= 2 * KC && m * n <= 16 * k && m * n * k >= 4 * TASK
+}
+
+/// C = tail(A B): a partial sum for each block along k, added in their order.
+fn deep(
+    cpu: &Cpu,
+    [m, n]: [usize; 2],
+    parts: usize,
+    block_of_k: impl Fn(usize) -> Range<usize> + Sync,
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    tail: Tail,
+) {
+    let (mr, nr) = tile::size(cpu.isa);
+    let panels = n.div_ceil(nr);
+    let again = if b.row < FAR { FEW_ROWS } else { 2 * mr };
+    let in_place = if m > again { 0 } else { n / nr };
+    let width = (panels - in_place) * nr;
+    parallel::with_shared(|buffer| {
+        let (sums, packed) = buffer.split_at_mut(parts * m * n);
+        let last = block_of_k(parts - 1).end;
+        let packed = &mut packed[..last * width];
+        let pieces = Pieces::new(packed);
+        cpu.pool.run(if width > 0 { parts } else { 0 }, &|p| {
+            let block = block_of_k(p);
+            // SAFETY: blocks do not overlap.
+            let panels = unsafe { pieces.piece(block.start * width..block.end * width) };
+            let b = b.from(block.start, in_place * nr);
+            cpu.isa.run(PackPanels { b, columns: n - in_place * nr, kc: block.len(), panels });
+        });
+        let slices = Cut::at_most(m, FEW_ROWS);
+        let (packed, all) = (&*packed, Pieces::new(&mut *sums));
+        cpu.pool.run(parts * slices.parts(), &|t| {
+            let (p, slice) = (t / slices.parts(), slices.part(t % slices.parts()));
+            let block = block_of_k(p);
+            let rows = Rows {
+                isa: cpu.isa,
+                tile: (mr, nr),
+                a: a.from(0, block.start),
+                b: b.from(block.start, 0),
+                packed: &packed[block.start * width..block.end * width],
+                in_place,
+                steps: block.len(),
+                blocks: std::iter::once((0..block.len(), Tail::PLAIN)),
+                c: &all,
+                first: p * m * n,
+                c_row: n,
+                column: 0,
+                columns: n,
+            };
+            parallel::with_own(|own| rows.task(slice, 0..panels, own));
+        });
+        let (sums, per_task) = (&*sums, rows_per_task(m, n * parts));
+        cpu.pool.run_chunks(c, per_task * n, |task, c| {
+            cpu.isa.run(AddParts { sums, size: m * n, first: task * per_task * n, n, tail, c });
+        });
+    });
+}
+
+/// C = tail(Σ of the partial sums, in order) for some rows.
+struct AddParts<'a, 'b> {
+    sums: &'a [f32],
+    /// From one partial sum to the next.
+    size: usize,
+    /// Where the rows begin in each.
+    first: usize,
+    n: usize,
+    tail: Tail<'a>,
+    c: &'b mut [f32],
+}
+
+impl Kernel for AddParts<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let AddParts { sums, size, first, n, tail, c } = self;
+        let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
+        for (r, row) in c.chunks_exact_mut(n).enumerate() {
+            for j in (0..n).step_by(S::LANES) {
+                let (lanes, at) = (S::LANES.min(n - j), first + r * n + j);
+                let mut sum = s.splat(0.0);
+                for part in sums.chunks_exact(size) {
+                    // SAFETY: as many as the row has left.
+                    sum = sum + unsafe { load(s, part[at..at + lanes].as_ptr(), lanes) };
+                }
+                let mut v = sum * alpha;
+                let to = &mut row[j..j + lanes];
+                // SAFETY: as above.
+                unsafe {
+                    if tail.beta != 0.0 {
+                        v = load(s, to.as_ptr(), lanes).mul_add(beta, v);
+                    }
+                    if let Some(bias) = tail.bias {
+                        v = v + load(s, bias[j..j + lanes].as_ptr(), lanes);
+                    }
+                    store(s, floor.max(v), to.as_mut_ptr(), lanes); // NaN is second, and stays
+                }
+            }
+        }
+    }
 }
 
 /// Packs `columns` of B [kc, ...] into panels [kc, NR], one behind the other. `columns` begin at a panel; the last panel
@@ -327,6 +453,8 @@ struct Rows<'a, I> {
     /// The steps in blocks, and what becomes of their sums.
     blocks: I,
     c: &'a Pieces<'a, f32>,
+    /// Where C begins.
+    first: usize,
     c_row: usize,
     /// The first column in C.
     column: usize,
@@ -338,7 +466,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
     /// Some rows of C times some panels of B: loops 4 to 1. `own` holds a packed block of A.
     fn task(&self, slice: Range<usize>, panels: Range<usize>, own: &mut [f32]) {
         let (isa, (mr, nr), a) = (self.isa, self.tile, self.a);
-        let (blocks, wide) = (Cut::at_most(slice.len(), MC), mr.next_power_of_two());
+        let (blocks, wide) = (Cut::at_most(slice.len(), rows_of_block()), mr.next_power_of_two());
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
             let pack_a = (a.col != 1 || a.row >= FAR) && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
@@ -372,7 +500,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                         a,
                         b,
                         b_row,
-                        c: self.c.start().wrapping_add(row * self.c_row + column),
+                        c: self.c.start().wrapping_add(self.first + row * self.c_row + column),
                         c_row: self.c_row,
                         rows: rows.len(),
                         columns: nr.min(self.columns - jr * nr),

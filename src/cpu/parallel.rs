@@ -51,8 +51,8 @@ pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
 
 /// Floats of a thread's [`with_own`] memory: a quarter of a megabyte, which L2 holds.
 pub(crate) const OWN: usize = 64 * 1024;
-/// Floats of a thread's [`with_shared`] memory.
-pub(crate) const SHARED: usize = 192 * 1024;
+/// Floats of a thread's [`with_shared`] memory: two megabytes, of which the system gives as much as is touched.
+pub(crate) const SHARED: usize = 512 * 1024;
 
 /// A cache line of floats.
 #[repr(C, align(64))]
