@@ -180,6 +180,7 @@ const MAX_STARTS: usize = 14_usize.div_ceil(3);
 
 /// The same pointer, of which the compiler does not know where it came from.
 #[inline(always)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
 fn apart(mut p: *const f32) -> *const f32 {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: no instruction at all.
