@@ -2,7 +2,7 @@
 
 use super::Cpu;
 use super::formula::{Formula, Same, check, elements, formula, same_len, slices};
-use super::parallel::rows_per_task;
+use super::parallel::{Pieces, rows_per_task};
 use super::simd::{Kernel, Lanes, Simd};
 use crate::backend::HostRows;
 use crate::error::{Error, Result};
@@ -62,33 +62,46 @@ fn zip(cpu: &Cpu, op: &'static str, f: impl Formula<1, 1>, x: View, y: ViewMut) 
 const AHEAD: usize = 6;
 /// A number that comes from anywhere in memory costs as much as so many simple operations.
 const GATHER: usize = 4;
+/// Floats of a cache line.
+const LINE: usize = 16;
 
-/// Rows of y from the rows `order` of the bytes or reals.
+/// Rows of at least this many numbers are cut into columns: a layer with so many inputs cuts them likewise, so that each
+/// core finds what it needs of them in its own cache.
+const WIDE: usize = 512;
+
+/// Some columns of some rows of y, from the rows `order` of the bytes or reals.
 struct Gather<'a> {
     rows: HostRows<'a>,
     width: usize,
     order: &'a [u32],
-    y: &'a mut [f32],
+    /// The rows of y.
+    range: Range<usize>,
+    columns: Range<usize>,
+    y: &'a Pieces<'a, f32>,
 }
 
 impl Kernel for Gather<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gather { rows, width, order, y } = self;
-        for i in 0..AHEAD.min(order.len()) {
-            ask(s, rows, order[i] as usize * width, width);
+        let Gather { rows, width, order, range, columns, y } = self;
+        let len = columns.len();
+        let ahead = range.start..range.end.min(range.start + AHEAD);
+        for &row in &order[ahead] {
+            ask(s, rows, row as usize * width + columns.start, len);
         }
-        for (i, y) in y.chunks_exact_mut(width).enumerate() {
-            if let Some(&next) = order.get(i + AHEAD) {
-                ask(s, rows, next as usize * width, width);
+        for i in range.clone() {
+            if let Some(&next) = order[..range.end].get(i + AHEAD) {
+                ask(s, rows, next as usize * width + columns.start, len);
             }
-            let at = order[i] as usize * width;
+            let (at, to) = (order[i] as usize * width + columns.start, i * width + columns.start);
+            // SAFETY: tasks have different rows or columns.
+            let y = unsafe { y.piece(to..to + len) };
             match rows {
-                HostRows::F32(v) => y.copy_from_slice(&v[at..at + width]),
+                HostRows::F32(v) => y.copy_from_slice(&v[at..at + len]),
                 // A plain loop, which the compiler turns into registers of the set that it is compiled for.
                 HostRows::U8 { bytes, scale } => {
-                    for (y, &byte) in y.iter_mut().zip(&bytes[at..at + width]) {
+                    for (y, &byte) in y.iter_mut().zip(&bytes[at..at + len]) {
                         *y = f32::from(byte) * scale;
                     }
                 }
@@ -97,27 +110,37 @@ impl Kernel for Gather<'_> {
     }
 }
 
-/// Asks for the cache lines of the row that begins at `at`.
+/// Asks for the cache lines of `len` numbers from `at` on.
 #[inline(always)]
-fn ask<S: Simd>(s: S, rows: HostRows, at: usize, width: usize) {
+fn ask<S: Simd>(s: S, rows: HostRows, at: usize, len: usize) {
     let (start, bytes) = match rows {
-        HostRows::F32(v) => (v[at..at + width].as_ptr().cast::<u8>(), 4 * width),
-        HostRows::U8 { bytes, .. } => (bytes[at..at + width].as_ptr(), width),
+        HostRows::F32(v) => (v[at..at + len].as_ptr().cast::<u8>(), 4 * len),
+        HostRows::U8 { bytes, .. } => (bytes[at..at + len].as_ptr(), len),
     };
     for line in (0..bytes).step_by(64) {
         s.prefetch(start.wrapping_add(line));
     }
+    s.prefetch(start.wrapping_add(bytes.saturating_sub(1)));
 }
 
 pub(super) fn load_rows(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-    let width = rows.width(order, y.shape())?;
+    let (width, n) = (rows.width(order, y.shape())?, order.len());
     if width == 0 {
         return Ok(());
     }
-    let per_task = rows_per_task(order.len(), width * GATHER);
-    cpu.pool.run_chunks(y.f32()?, per_task * width, |task, y| {
-        let order = &order[task * per_task..][..y.len() / width];
-        cpu.isa.run(Gather { rows, width, order, y });
+    let y = Pieces::new(y.f32()?);
+    let gather = |range, columns| cpu.isa.run(Gather { rows, width, order, range, columns, y: &y });
+    if width < WIDE {
+        let per_task = rows_per_task(n, width * GATHER);
+        cpu.pool.run(n.div_ceil(per_task), &|task| {
+            gather(task * per_task..n.min((task + 1) * per_task), 0..width)
+        });
+        return Ok(());
+    }
+    let lines = width.div_ceil(LINE);
+    let per_task = rows_per_task(lines, n * LINE * GATHER);
+    cpu.pool.run(lines.div_ceil(per_task), &|task| {
+        gather(0..n, task * per_task * LINE..width.min((task + 1) * per_task * LINE));
     });
     Ok(())
 }
