@@ -196,16 +196,25 @@ impl Kernel for MultiplyAdds {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let (a, b) = (s.splat(black_box(0.875)), s.splat(black_box(0.125)));
-        let mut chains = [s.splat(black_box(0.0)); CHAINS];
-        for (i, chain) in chains.iter_mut().enumerate() {
-            *chain = s.splat(i as f32); // different ones, or one would do for all
+        // From memory and back, with different numbers, as the ops have them: the compiler keeps whole registers then.
+        let mut numbers = [0.0; CHAINS * MAX_LANES];
+        numbers.iter_mut().enumerate().for_each(|(i, x)| *x = i as f32);
+        let numbers = black_box(&mut numbers);
+        let mut chains = [s.splat(0.0); CHAINS];
+        for (chain, from) in chains.iter_mut().zip(numbers.chunks_exact(S::LANES)) {
+            // SAFETY: `from` is as long as a register.
+            *chain = unsafe { s.load(from.as_ptr()) };
         }
         for _ in 0..self.steps {
             for chain in &mut chains {
                 *chain = chain.mul_add(a, b);
             }
         }
-        chains.into_iter().fold(s.splat(0.0), |sum, chain| sum + chain).sum()
+        for (chain, to) in chains.into_iter().zip(numbers.chunks_exact_mut(S::LANES)) {
+            // SAFETY: `to` is as long as a register.
+            unsafe { s.store(chain, to.as_mut_ptr()) };
+        }
+        black_box(&*numbers)[..CHAINS * S::LANES].iter().sum()
     }
 }
 
