@@ -22,7 +22,13 @@
 //!
 //! All four transposes come down to strides and packing, so there is one microkernel.
 //!
-//! Tasks cut C, never k: each element is summed by one thread, in ascending order.
+//! Tasks cut C, and where C is small and its sums are long, k (`deep` below): partial sums are added in their order. So which
+//! thread did what never shows. What does is KC, which is therefore the same on every machine; NC and MC follow its
+//! caches.
+//!
+//! **Cuts keep to one plan**, so that what a core writes it finds in its own cache: a layer's weights belong to threads
+//! by rows. dW is cut into rows, the optimizer's step into ranges, the forward pass of a layer with many inputs along k,
+//! dx, whose columns are the rows of W, into columns.
 //!
 //! Source: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee and van de Geijn
 //! 2015, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality".
@@ -603,6 +609,8 @@ mod tests {
             [300, 1, 129],
             [29, 1100, 5],
             [200, 70, 800],
+            [33, 100, 784],
+            [130, 37, 1111],
         ];
         for isa in Isa::available() {
             let cpu = Cpu::new(Some(2), Some(isa)).unwrap();

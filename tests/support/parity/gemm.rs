@@ -3,8 +3,9 @@
 use super::*;
 use handgrad::{Activation, Gemm};
 
-/// Larger products: beyond the blocks of a cache, long and thin, flat, and with a long inner extent.
-const LARGE: [(usize, usize, usize); 9] = [
+/// Larger products: beyond the blocks of a cache, long and thin, flat, and with a long inner extent, along which the last
+/// two are cut.
+const LARGE: [(usize, usize, usize); 11] = [
     (65, 129, 257),
     (130, 70, 300),
     (1, 1000, 300),
@@ -14,6 +15,8 @@ const LARGE: [(usize, usize, usize); 9] = [
     (20, 2100, 40),
     (1030, 20, 40),
     (128, 100, 784),
+    (33, 100, 784),
+    (130, 37, 1111),
 ];
 
 /// Nothing to add, or nowhere to put it.
@@ -45,6 +48,7 @@ pub(super) fn cases(t: &mut Table) {
             dense(t, f, (rows, SIZES[(3 * i + 5 * j) % s], SIZES[(i + 9 * j) % s]), j % 2 == 0);
         }
         dense(t, f, (33, 784, 100), true);
+        dense(t, f, (130, 1111, 37), true);
         dense(t, f, (300, 65, 130), true);
     }
 }
