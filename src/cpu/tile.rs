@@ -183,6 +183,7 @@ const MAX_STARTS: usize = 14_usize.div_ceil(3);
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
 fn apart(mut p: *const f32) -> *const f32 {
     #[cfg(target_arch = "x86_64")]
+    #[allow(clippy::pointers_in_nomem_asm_block)] // it is a number here
     // SAFETY: no instruction at all.
     unsafe {
         std::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags));
