@@ -20,7 +20,7 @@ use std::ops::Range;
 /// Positions of one block of dz, at most.
 const POSITIONS: usize = OWN / WIDEST;
 /// Positions of one block of dz, if there are as many: the steps that a tile of dK stays in registers.
-const STEPS: usize = 192;
+const STEPS: usize = 256;
 
 // ---------------------------------------------------------------- dK
 
