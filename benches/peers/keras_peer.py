@@ -73,7 +73,7 @@ class Clock(keras.callbacks.Callback):
 
 clock = Clock()
 whole = samples // batch // spe * spe * batch
-n = min(whole, 20 * spe * batch)
+n = min(whole, 8 * spe * batch)
 clock.fit(n, 2)  # compiles, then says how long an epoch will take: one of more than `--seconds` is cut to the first n
 speed = n / clock.seconds[1]
 n = min(whole, max(1, int(speed * args.seconds) // (spe * batch)) * spe * batch)

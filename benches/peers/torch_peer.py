@@ -28,6 +28,22 @@ class Rows(nn.Module):
         return self.lstm(x)[0][:, -1]
 
 
+class SpelledRows(nn.Module):
+    """The same step by step: torch.compile cannot look into nn.LSTM, and fuses this."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.u = nn.Linear(28, 512), nn.Linear(128, 512, bias=False)
+
+    def forward(self, x):
+        h = c = x.new_zeros(len(x), 128)
+        for row in self.w(x).unbind(1):
+            i, f, g, o = (row + self.u(h)).chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+        return h
+
+
 x, y = (torch.from_numpy(a) for a in mnist.load(args))
 y = y.long()
 if args.task == "mlp":
@@ -43,7 +59,7 @@ elif args.task == "cnn":
     model = model.to(memory_format=torch.channels_last)
 elif args.task == "lstm":
     x = x.view(-1, 28, 28)
-    model = nn.Sequential(Rows(), nn.Linear(128, 10))
+    model = nn.Sequential(SpelledRows() if args.form == "compile" else Rows(), nn.Linear(128, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=True)
 
 
@@ -77,7 +93,7 @@ def compiled(rows):
     return loss
 
 
-step = compiled if "compile" in args.form else eager
+step = compiled if args.form == "compile" else eager
 
 
 def epoch():
