@@ -45,10 +45,6 @@ macro_rules! formula {
 }
 pub(super) use formula;
 
-/// Floats between an output and the one that is asked for to be written. Another core may have read what this one writes
-/// (weights are read by all): its copy must be called back, which takes a while, and stores wait for each other.
-const AHEAD: usize = 128;
-
 /// Runs a formula over slices, which all have the length of the first output.
 #[inline(always)]
 pub(super) fn slices<S: Simd, F: Formula<IN, OUT>, const IN: usize, const OUT: usize>(
@@ -73,35 +69,19 @@ pub(super) fn slices<S: Simd, F: Formula<IN, OUT>, const IN: usize, const OUT: u
         let n = S::LANES.min(len - i);
         for k in 0..IN {
             // SAFETY: i + n ≤ len, the length of every slice.
-            a[k] = unsafe { load(s, xs[k].add(i), n) };
+            a[k] = unsafe { s.load_up_to(xs[k].add(i), n) };
         }
         for k in 0..OUT {
             // SAFETY: as above.
-            b[k] = unsafe { load(s, ys[k].add(i), n) };
-            s.prefetch_to_write(ys[k].wrapping_add(i + AHEAD));
+            b[k] = unsafe { s.load_up_to(ys[k].add(i), n) };
         }
         b = f.apply(s, a, b);
         for k in 0..OUT {
             // SAFETY: as above, and `y` is borrowed to be written.
-            unsafe {
-                match n == S::LANES {
-                    true => s.store(b[k], ys[k].add(i)),
-                    false => s.store_part(b[k], ys[k].add(i), n),
-                }
-            }
+            unsafe { s.store_up_to(b[k], ys[k].add(i), n) };
         }
         i += S::LANES;
     }
-}
-
-/// The first n floats from p, and 0 in the other lanes.
-///
-/// # Safety
-/// Those n ≤ LANES floats must be readable.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
-    // SAFETY: the caller vouches for n floats.
-    unsafe { if n == S::LANES { s.load(p) } else { s.load_part(p, n) } }
 }
 
 /// [`slices`] as a kernel.
@@ -158,7 +138,7 @@ pub(super) fn sum_of<S: Simd, F: Formula<IN, 1>, const IN: usize>(s: S, f: F, x:
         let n = S::LANES.min(len - i);
         for k in 0..IN {
             // SAFETY: i + n ≤ len, the length of every slice.
-            a[k] = unsafe { load(s, x[k].as_ptr().add(i), n) };
+            a[k] = unsafe { s.load_up_to(x[k].as_ptr().add(i), n) };
         }
         let [mut y] = f.apply(s, a, [zero]);
         if n < S::LANES {

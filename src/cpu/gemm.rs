@@ -35,10 +35,10 @@
 
 use super::Cpu;
 use super::caches::caches;
+use super::pack::{Matrix, PackPanels, PackSlivers, pack, pack_rows};
 use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
-use super::pool::{load, store};
 use super::simd::{Isa, Kernel, Lanes, Simd};
-use super::tile::{self, Tail, Tile, Walk, columns_of_tile};
+use super::tile::{self, Tail, Tile, Walk};
 use crate::activations::Activation;
 use crate::backend::Gemm;
 use crate::error::{Error, Result};
@@ -63,7 +63,14 @@ const FEW_ROWS: usize = 64;
 const FEW_COLUMNS: usize = 64;
 /// Rows that are so many numbers apart are far apart: lines of a panel displace each other in L1.
 const FAR: usize = 512;
-/// The columns of a block that half of this machine's last cache holds. Only KC, which is fixed, shows in the bits.
+/// Multiply-adds of one task, at least: some 10 µs.
+const TASK: usize = 1 << 19;
+/// The most tasks.
+const MAX_TASKS: usize = 32;
+/// A block of A fits into a thread's own memory, also where six rows take the room of eight, or twelve of sixteen.
+const _: () = assert!(MC.div_ceil(6) * 8 * KC <= OWN && MC.div_ceil(12) * 16 * KC <= OWN);
+
+/// The columns of a block that half of this machine's last cache holds.
 fn columns_of_block() -> usize {
     (caches().last() / 2 / (4 * KC)).clamp(384, NC) / 96 * 96
 }
@@ -73,38 +80,21 @@ fn rows_of_block() -> usize {
     (caches().l2 / 4 / (4 * KC)).clamp(48, MC)
 }
 
-/// Multiply-adds of one task, at least: some 10 µs.
-const TASK: usize = 1 << 19;
-/// The most tasks.
-const MAX_TASKS: usize = 32;
-
-/// A or B, transposed or not: element (i, j) is `data[i·row + j·col]`.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    data: &'a [f32],
-    row: usize,
-    col: usize,
+/// How many panels of B stay where they are.
+fn in_place(b: Matrix, m: usize, columns: usize, (mr, nr): (usize, usize)) -> usize {
+    let few = if b.row < FAR { FEW_ROWS } else { 2 * mr };
+    if b.col != 1 || m > few { 0 } else { columns / nr }
 }
 
-impl<'a> Matrix<'a> {
-    /// op(M) for the row-major M of `columns` columns.
-    pub(super) fn new(data: &'a [f32], columns: usize, transpose: bool) -> Matrix<'a> {
-        match transpose {
-            false => Matrix { data, row: columns, col: 1 },
-            true => Matrix { data, row: 1, col: columns },
-        }
-    }
+/// Steps of C = A B in blocks: up to KC each.
+fn blocks_of(k: usize) -> Cut {
+    Cut::at_most(k.div_ceil(STEP), KC / STEP)
+}
 
-    /// Where element (i, j) is, if there is one.
-    fn at(&self, i: usize, j: usize) -> *const f32 {
-        self.data.as_ptr().wrapping_add(i * self.row + j * self.col)
-    }
-
-    /// From element (i, j) on.
-    fn from(&self, i: usize, j: usize) -> Matrix<'a> {
-        let at = (i * self.row + j * self.col).min(self.data.len());
-        Matrix { data: &self.data[at..], ..*self }
-    }
+/// The steps of block i.
+fn steps_of(blocks: Cut, k: usize, i: usize) -> Range<usize> {
+    let units = blocks.part(i);
+    units.start * STEP..k.min(units.end * STEP)
 }
 
 /// See [`Backend::gemm`](crate::Backend::gemm).
@@ -195,23 +185,18 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
         return;
     }
     let (mr, nr) = tile::size(cpu.isa);
-    let blocks = Cut::at_most(k.div_ceil(STEP), KC / STEP);
-    let block_of_k = |i| {
-        let units = blocks.part(i);
-        units.start * STEP..k.min(units.end * STEP)
-    };
-    let whole = blocks.parts() * (k.div_ceil(blocks.parts()) + STEP) * (n + nr);
-    if is_deep([m, n, k], a, b) && blocks.parts() * m * n + whole <= SHARED {
-        return deep(cpu, [m, n], blocks.parts(), block_of_k, a, b, c, tail);
+    let blocks = blocks_of(k);
+    if is_deep([m, n, k], a, b) && blocks.parts() * m * n + k * (n + nr) <= SHARED {
+        return deep(cpu, [m, n, k], a, b, c, tail);
     }
+    let block_of_k = |i| steps_of(blocks, k, i);
     let c = Pieces::new(c);
     let widest = columns_of_block();
     parallel::with_shared(|buffer| {
         for jc in (0..n).step_by(widest) {
             let nc = widest.min(n - jc);
             let panels = nc.div_ceil(nr);
-            let again = if b.row < FAR { FEW_ROWS } else { 2 * mr };
-            let in_place = if b.col != 1 || m > again { 0 } else { nc / nr };
+            let in_place = in_place(b, m, nc, (mr, nr));
             // As many blocks along k at once as L2 holds of B: fewer forks and joins.
             let some = (CHUNK / (KC * nr * (panels - in_place).max(1))).max(1);
             for first in (0..blocks.parts()).step_by(some) {
@@ -265,47 +250,35 @@ fn is_deep([m, n, k]: [usize; 3], a: Matrix, b: Matrix) -> bool {
 }
 
 /// C = tail(A B): a partial sum for each block along k, added in their order.
-fn deep(
-    cpu: &Cpu,
-    [m, n]: [usize; 2],
-    parts: usize,
-    block_of_k: impl Fn(usize) -> Range<usize> + Sync,
-    a: Matrix,
-    b: Matrix,
-    c: &mut [f32],
-    tail: Tail,
-) {
-    let (mr, nr) = tile::size(cpu.isa);
-    let panels = n.div_ceil(nr);
-    let again = if b.row < FAR { FEW_ROWS } else { 2 * mr };
-    let in_place = if m > again { 0 } else { n / nr };
-    let width = (panels - in_place) * nr;
+fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], tail: Tail) {
+    let (tile, blocks) = (tile::size(cpu.isa), blocks_of(k));
+    let (parts, panels, in_place) = (blocks.parts(), n.div_ceil(tile.1), in_place(b, m, n, tile));
+    let (packs_from, width) = (in_place * tile.1, (panels - in_place) * tile.1);
     parallel::with_shared(|buffer| {
         let (sums, packed) = buffer.split_at_mut(parts * m * n);
-        let last = block_of_k(parts - 1).end;
-        let packed = &mut packed[..last * width];
+        let packed = &mut packed[..k * width];
         let pieces = Pieces::new(packed);
         cpu.pool.run(if width > 0 { parts } else { 0 }, &|p| {
-            let block = block_of_k(p);
+            let steps = steps_of(blocks, k, p);
             // SAFETY: blocks do not overlap.
-            let panels = unsafe { pieces.piece(block.start * width..block.end * width) };
-            let b = b.from(block.start, in_place * nr);
-            cpu.isa.run(PackPanels { b, columns: n - in_place * nr, kc: block.len(), panels });
+            let panels = unsafe { pieces.piece(steps.start * width..steps.end * width) };
+            let b = b.from(steps.start, packs_from);
+            cpu.isa.run(PackPanels { b, columns: n - packs_from, kc: steps.len(), panels });
         });
         let slices = Cut::at_most(m, FEW_ROWS);
         let (packed, all) = (&*packed, Pieces::new(&mut *sums));
         cpu.pool.run(parts * slices.parts(), &|t| {
             let (p, slice) = (t / slices.parts(), slices.part(t % slices.parts()));
-            let block = block_of_k(p);
+            let steps = steps_of(blocks, k, p);
             let rows = Rows {
                 isa: cpu.isa,
-                tile: (mr, nr),
-                a: a.from(0, block.start),
-                b: b.from(block.start, 0),
-                packed: &packed[block.start * width..block.end * width],
+                tile,
+                a: a.from(0, steps.start),
+                b: b.from(steps.start, 0),
+                packed: &packed[steps.start * width..steps.end * width],
                 in_place,
-                steps: block.len(),
-                blocks: std::iter::once((0..block.len(), Tail::PLAIN)),
+                steps: steps.len(),
+                blocks: std::iter::once((0..steps.len(), Tail::PLAIN)),
                 c: &all,
                 first: p * m * n,
                 c_row: n,
@@ -321,16 +294,50 @@ fn deep(
     });
 }
 
+/// C = tail(A B) for few rows, on this thread: A row-major with rows `a_row` apart, C with rows side by side, `panels`
+/// the first k rows of packed panels of `panel_rows` rows each. `own` is room for a block of A.
+pub(super) fn multiply_panels(
+    isa: Isa,
+    [rows, n, k]: [usize; 3],
+    (a, a_row): (&[f32], usize),
+    (panels, panel_rows): (&[f32], usize),
+    c: &mut [f32],
+    tail: Tail,
+    own: &mut [f32],
+) {
+    let (tile, blocks) = (tile::size(isa), blocks_of(k));
+    let count = n.div_ceil(tile.1);
+    let a = Matrix::new(a, a_row, false);
+    assert!(k <= panel_rows && panels.len() >= count * panel_rows * tile.1 && c.len() == rows * n);
+    assert!(a.data.len() + a_row >= rows * a_row + k);
+    let some = Rows {
+        isa,
+        tile,
+        a,
+        b: a, // not read: no panel is in place
+        packed: panels,
+        in_place: 0,
+        steps: panel_rows,
+        blocks: (0..blocks.parts()).map(|i| (steps_of(blocks, k, i), tail.of_block(i, blocks.parts()))),
+        c: &Pieces::new(c),
+        first: 0,
+        c_row: n,
+        column: 0,
+        columns: n,
+    };
+    some.task(0..rows, 0..count, own);
+}
+
 /// C = tail(Σ of the partial sums, in order) for some rows.
-struct AddParts<'a, 'b> {
-    sums: &'a [f32],
+pub(super) struct AddParts<'a, 'b> {
+    pub(super) sums: &'a [f32],
     /// From one partial sum to the next.
-    size: usize,
+    pub(super) size: usize,
     /// Where the rows begin in each.
-    first: usize,
-    n: usize,
-    tail: Tail<'a>,
-    c: &'b mut [f32],
+    pub(super) first: usize,
+    pub(super) n: usize,
+    pub(super) tail: Tail<'a>,
+    pub(super) c: &'b mut [f32],
 }
 
 impl Kernel for AddParts<'_, '_> {
@@ -346,98 +353,19 @@ impl Kernel for AddParts<'_, '_> {
                 let mut sum = s.splat(0.0);
                 for part in sums.chunks_exact(size) {
                     // SAFETY: as many as the row has left.
-                    sum = sum + unsafe { load(s, part[at..at + lanes].as_ptr(), lanes) };
+                    sum = sum + unsafe { s.load_up_to(part[at..at + lanes].as_ptr(), lanes) };
                 }
                 let mut v = sum * alpha;
                 let to = &mut row[j..j + lanes];
                 // SAFETY: as above.
                 unsafe {
                     if tail.beta != 0.0 {
-                        v = load(s, to.as_ptr(), lanes).mul_add(beta, v);
+                        v = s.load_up_to(to.as_ptr(), lanes).mul_add(beta, v);
                     }
                     if let Some(bias) = tail.bias {
-                        v = v + load(s, bias[j..j + lanes].as_ptr(), lanes);
+                        v = v + s.load_up_to(bias[j..j + lanes].as_ptr(), lanes);
                     }
-                    store(s, floor.max(v), to.as_mut_ptr(), lanes); // NaN is second, and stays
-                }
-            }
-        }
-    }
-}
-
-/// Packs `columns` of B [kc, ...] into panels [kc, NR], one behind the other. `columns` begin at a panel; the last panel
-/// is filled up with zeros. `packed` is as long as the panels.
-pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packed: &mut [f32]) {
-    let (_, nr) = tile::size(cpu.isa);
-    let panel = kc * nr;
-    if packed.is_empty() {
-        return;
-    }
-    let each = (parallel::GRAIN / panel).max(1);
-    cpu.pool.run_chunks(packed, each * panel, |i, panels| {
-        let from = columns.start + i * each * nr;
-        cpu.isa.run(PackPanels { b: b.from(0, from), columns: columns.end - from, kc, panels });
-    });
-}
-
-/// Packs some panels of kc rows: `columns` of B, or as many as they hold, and zeros behind them.
-pub(super) struct PackPanels<'a, 'b> {
-    pub(super) b: Matrix<'a>,
-    pub(super) columns: usize,
-    pub(super) kc: usize,
-    pub(super) panels: &'b mut [f32],
-}
-
-/// Rows of B ahead of the one that is packed whose memory is asked for.
-const AHEAD: usize = 8;
-
-impl Kernel for PackPanels<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let PackPanels { b, columns, kc, panels } = self;
-        let (lanes, nr) = (S::LANES, columns_of_tile::<S>());
-        let columns = columns.min(panels.len() / kc.max(1));
-        if b.col == 1 {
-            // Row by row through all panels: rows lie far apart, what they hold together.
-            for p in 0..kc {
-                let from = &b.data[p * b.row..][..columns];
-                for j in (0..columns).step_by(16) {
-                    s.prefetch(from.as_ptr().wrapping_add(AHEAD * b.row + j));
-                }
-                for (from, panel) in from.chunks(nr).zip(panels.chunks_exact_mut(kc * nr)) {
-                    let to = &mut panel[p * nr..][..nr];
-                    for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
-                        let from = &from[from.len().min(j * lanes)..];
-                        // SAFETY: no more than `from` has; `to` has LANES floats.
-                        unsafe {
-                            let v = match from.len() >= lanes {
-                                true => s.load(from.as_ptr()),
-                                false => s.load_part(from.as_ptr(), from.len()),
-                            };
-                            s.store(v, to.as_mut_ptr());
-                        }
-                    }
-                }
-            }
-            return;
-        }
-        // Bᵀ [n, k] lies in memory: its rows are the panels' columns.
-        for (i, panel) in panels.chunks_exact_mut(kc * nr).enumerate() {
-            let (b, columns) = (b.from(0, i * nr), nr.min(columns - i * nr));
-            for j in (0..nr).step_by(lanes) {
-                let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
-                for p in (0..whole).step_by(lanes) {
-                    let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
-                    let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
-                    // SAFETY: both slices reach to the end of the block's last row.
-                    unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
-                }
-                for p in whole..kc {
-                    for j in j..j + lanes {
-                        panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
-                    }
+                    s.store_up_to(floor.max(v), to.as_mut_ptr(), lanes); // NaN is second, and stays
                 }
             }
         }
@@ -519,57 +447,6 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                 match panels.len() * nr * kc > SMALL {
                     true => panels.clone().for_each(|jr| (0..slivers.parts()).for_each(|ir| tile(jr, ir))),
                     false => (0..slivers.parts()).for_each(|ir| panels.clone().for_each(|jr| tile(jr, ir))),
-                }
-            }
-        }
-    }
-}
-
-/// Packs some rows of an A that is not transposed: one behind the other.
-fn pack_rows(a: Matrix, kc: usize, packed: &mut [f32]) {
-    for (i, row) in packed.chunks_exact_mut(kc).enumerate() {
-        row.copy_from_slice(&a.data[i * a.row..][..kc]);
-    }
-}
-
-/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next. A step takes room
-/// for `wide` rows, so that whole registers fit.
-struct PackSlivers<'a, 'b> {
-    a: Matrix<'a>,
-    kc: usize,
-    slivers: Cut,
-    wide: usize,
-    packed: &'b mut [f32],
-}
-
-/// A block of A fits into a thread's own memory, also where six rows take the room of eight.
-const _: () = assert!(MC.div_ceil(6) * 8 * KC <= OWN);
-
-impl Kernel for PackSlivers<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let PackSlivers { a, kc, slivers, wide, packed } = self;
-        // Step by step through all slivers: what a step reads lies together, steps lie far apart.
-        for p in 0..kc {
-            let step = &a.data[p * a.col..];
-            for j in (0..slivers.part(slivers.parts() - 1).end).step_by(16) {
-                s.prefetch(step.as_ptr().wrapping_add(AHEAD * a.col + j));
-            }
-            for i in 0..slivers.parts() {
-                let rows = slivers.part(i);
-                for j in (0..rows.len()).step_by(S::LANES) {
-                    let from = &step[rows.start + j..];
-                    let to = &mut packed[(i * kc + p) * wide + j..][..S::LANES];
-                    // SAFETY: no more than `from` has; `to` has LANES floats.
-                    unsafe {
-                        let v = match from.len() >= S::LANES {
-                            true => s.load(from.as_ptr()),
-                            false => s.load_part(from.as_ptr(), from.len()),
-                        };
-                        s.store(v, to.as_mut_ptr());
-                    }
                 }
             }
         }

@@ -14,11 +14,11 @@
 //! Equations are in [`layers`](crate::layers), those of one step in [`Backend`](crate::Backend).
 
 use super::Cpu;
-use super::gemm::{Cut, Matrix, pack};
+use super::gemm::{Cut, multiply_panels};
+use super::pack::{Matrix, PackPanels, pack};
 use super::parallel::{self, OWN, Pieces, SHARED};
 use super::recurrent;
-use super::simd::Isa;
-use super::tile::{self, Tail, Tile, Walk};
+use super::tile::{self, Tail};
 use crate::backend::{CellActivations, step_by_step};
 use crate::error::Result;
 use crate::steps::is_cut;
@@ -29,50 +29,12 @@ use std::ops::Range;
 const ROWS: usize = 24;
 /// The most tasks.
 const MAX_TASKS: usize = 64;
-/// Steps along k of one block of a product, as in [`gemm`](super::gemm).
-const KC: usize = 256;
+/// Floats of a thread's own memory that stay for a block of A.
+const BLOCK: usize = OWN / 2;
 
 /// The rows of each task.
 fn tasks(n: usize) -> Cut {
     Cut::new(n, n.div_ceil(ROWS).clamp(1, MAX_TASKS))
-}
-
-/// B [k, n] in panels, one behind the other.
-#[derive(Clone, Copy)]
-struct Panels<'a> {
-    isa: Isa,
-    packed: &'a [f32],
-    k: usize,
-    n: usize,
-}
-
-impl Panels<'_> {
-    /// C = tail(A B), with the first `k` rows of B. A has `rows` rows of k numbers, `a_row` apart, C as many of n, side
-    /// by side.
-    fn multiply(&self, rows: usize, k: usize, a: &[f32], a_row: usize, c: &mut [f32], tail: Tail) {
-        let (mr, nr) = tile::size(self.isa);
-        assert!(k <= self.k && c.len() == rows * self.n && a.len() + a_row >= rows * a_row + k);
-        let (blocks, slivers) = (Cut::at_most(k, KC), Cut::at_most(rows, mr));
-        for j in 0..self.n.div_ceil(nr) {
-            for (i, block) in (0..blocks.parts()).map(|i| (i, blocks.part(i))) {
-                let (walk, tail) = (Walk::matrix(a_row, 1, block.len()), tail.of_block(i, blocks.parts()));
-                for rows in (0..slivers.parts()).map(|i| slivers.part(i)) {
-                    let t = Tile {
-                        a: a[rows.start * a_row + block.start..].as_ptr(),
-                        b: self.packed[(j * self.k + block.start) * nr..].as_ptr(),
-                        b_row: nr,
-                        c: c[rows.start * self.n + j * nr..].as_mut_ptr(),
-                        c_row: self.n,
-                        rows: rows.len(),
-                        columns: nr.min(self.n - j * nr),
-                        column: j * nr,
-                    };
-                    // SAFETY: A, the panel and C have these rows and columns, as asserted, and C is borrowed here alone.
-                    unsafe { tile::compute(self.isa, &t, &walk, &tail) };
-                }
-            }
-        }
-    }
 }
 
 /// See [`Backend::lstm`](crate::Backend::lstm). `false` if nothing was done, because the weights are too large to be
@@ -96,7 +58,7 @@ pub(super) fn lstm(
     let (mr, nr) = tile::size(cpu.isa);
     let (k, columns) = (f + u, (4 * u).next_multiple_of(nr));
     let tasks = tasks(n);
-    if k * columns > SHARED || tasks.part(0).len() * k > OWN || tasks.part(0).len() < mr {
+    if k * columns > SHARED || tasks.part(0).len() * k > OWN - BLOCK || tasks.part(0).len() < mr {
         return Ok(false);
     }
     let (xs, w, w_h, bias) = (xs.f32()?, kernel.f32()?, recurrent.f32()?, bias.map(View::f32).transpose()?);
@@ -106,17 +68,17 @@ pub(super) fn lstm(
         // [W; U]: panels of F + U rows, filled from the two.
         cpu.pool.run_chunks(packed, k * nr, |j, panel| {
             let (of_w, of_u) = panel.split_at_mut(f * nr);
-            let columns = nr.min(4 * u - j * nr);
-            for (from, rows) in [(w, of_w), (w_h, of_u)] {
-                pack_rows(from, 4 * u, j * nr, columns, nr, rows);
+            for (from, kc, panels) in [(w, f, of_w), (w_h, u, of_u)] {
+                let (b, columns) = (Matrix::new(from, 4 * u, false).from(0, j * nr), 4 * u - j * nr);
+                cpu.isa.run(PackPanels { b, columns, kc, panels });
             }
         });
-        let panels = Panels { isa: cpu.isa, packed, k, n: 4 * u };
+        let panels = (&*packed, k);
         let tail = Tail { bias, ..Tail::PLAIN };
         cpu.pool.run(tasks.parts(), &|task| {
             let rows = tasks.part(task);
             parallel::with_own(|own| {
-                let a = &mut own[..rows.len() * k];
+                let (a, own) = own.split_at_mut(rows.len() * k);
                 for t in 0..steps {
                     let at =
                         |t: usize, width: usize| (t * n + rows.start) * width..(t * n + rows.end) * width;
@@ -133,21 +95,13 @@ pub(super) fn lstm(
                         }
                     }
                     let used = if before.is_some() { k } else { f };
-                    panels.multiply(rows.len(), used, a, k, z, tail);
+                    multiply_panels(cpu.isa, [rows.len(), 4 * u, used], (a, k), panels, z, tail, own);
                     recurrent::lstm_rows(cpu.isa, acts, u, z, before.map(|(c, _)| c), c_t, h_t);
                 }
             });
         });
     });
     Ok(true)
-}
-
-/// Some columns of some rows, each filled up with zeros to `nr`.
-fn pack_rows(from: &[f32], row: usize, column: usize, columns: usize, nr: usize, to: &mut [f32]) {
-    for (p, to) in to.chunks_exact_mut(nr).enumerate() {
-        to[..columns].copy_from_slice(&from[p * row + column..][..columns]);
-        to[columns..].fill(0.0);
-    }
 }
 
 /// See [`Backend::lstm_backward`](crate::Backend::lstm_backward). `false` as in [`lstm`].
@@ -175,7 +129,7 @@ pub(super) fn lstm_backward(
     parallel::with_shared(|buffer| {
         let packed = &mut buffer[..k * columns];
         pack(cpu, Matrix::new(w_h, k, true), k, 0..u, packed); // Uᵀ [4U, U]
-        let panels = Panels { isa: cpu.isa, packed, k, n: u };
+        let panels = (&*packed, k);
         cpu.pool.run(tasks.parts(), &|task| {
             let rows = tasks.part(task);
             let at = |t: usize, width: usize| -> Range<usize> {
@@ -192,7 +146,10 @@ pub(super) fn lstm_backward(
                 if !is_cut(truncate, t) {
                     // SAFETY: as above, and they are other rows than those of step t.
                     let dh_prev = unsafe { dh.piece(at(t - 1, u)) };
-                    panels.multiply(rows.len(), k, z, k, dh_prev, Tail::ADD);
+                    parallel::with_own(|own| {
+                        let extents = [rows.len(), u, k];
+                        multiply_panels(cpu.isa, extents, (z, k), panels, dh_prev, Tail::ADD, own);
+                    });
                 } else {
                     dc.fill(0.0);
                 }

@@ -17,7 +17,7 @@
 //! | update | update, limit_norm |
 //!
 //! Beneath them: `simd` (instruction sets), `math` (exp, ln and their kin), `formula` (loops over registers), `parallel`
-//! (threads), `targets` (what predictions are compared with).
+//! (threads), `tile` and `pack` (what products are made of), `targets` (what predictions are compared with).
 //!
 //! Beside them, to measure with: `caches` (what processor this is), `floor` (how fast it can be at best), `ladder`
 //! (the matrix product from the definition to `gemm`, one idea at a time).
@@ -37,6 +37,7 @@ mod loss;
 mod lstm;
 mod math;
 mod normalize;
+mod pack;
 mod parallel;
 mod pool;
 mod recurrent;

@@ -5,7 +5,6 @@
 
 use super::Cpu;
 use super::parallel::{self, Pieces, SHARED, rows_per_task};
-use super::pool::{load, store};
 use super::simd::{Kernel, Lanes, Simd};
 use crate::backend::Affine;
 use crate::error::{Error, Result};
@@ -84,7 +83,7 @@ impl Term<1> for Plain<'_> {
     #[inline(always)]
     unsafe fn at<S: Simd>(self, s: S, at: usize, _: usize, lanes: usize) -> [S::V; 1] {
         // SAFETY: the caller vouches for it.
-        unsafe { [load(s, self.x.as_ptr().add(at), lanes)] }
+        unsafe { [s.load_up_to(self.x.as_ptr().add(at), lanes)] }
     }
 }
 
@@ -100,7 +99,7 @@ impl Term<1> for Squares<'_> {
     unsafe fn at<S: Simd>(self, s: S, at: usize, column: usize, lanes: usize) -> [S::V; 1] {
         // SAFETY: the caller vouches for it.
         let d = unsafe {
-            load(s, self.x.as_ptr().add(at), lanes) - load(s, self.mean.as_ptr().add(column), lanes)
+            s.load_up_to(self.x.as_ptr().add(at), lanes) - s.load_up_to(self.mean.as_ptr().add(column), lanes)
         };
         [d * d]
     }
@@ -119,8 +118,9 @@ impl Term<2> for Gradients<'_> {
     unsafe fn at<S: Simd>(self, s: S, at: usize, column: usize, lanes: usize) -> [S::V; 2] {
         // SAFETY: the caller vouches for it.
         unsafe {
-            let dy = load(s, self.dy.as_ptr().add(at), lanes);
-            let d = load(s, self.x.as_ptr().add(at), lanes) - load(s, self.mean.as_ptr().add(column), lanes);
+            let dy = s.load_up_to(self.dy.as_ptr().add(at), lanes);
+            let d = s.load_up_to(self.x.as_ptr().add(at), lanes)
+                - s.load_up_to(self.mean.as_ptr().add(column), lanes);
             [dy * d, dy]
         }
     }
@@ -170,7 +170,7 @@ impl<T: Term<K>, const K: usize> Columns<'_, T, K> {
         for (to, sums) in self.sums.iter_mut().zip(sums) {
             for (to, sum) in to[c..].chunks_mut(S::LANES).zip(sums) {
                 // SAFETY: `lanes` columns are left in `to`.
-                unsafe { store(s, sum, to.as_mut_ptr(), lanes) };
+                unsafe { s.store_up_to(sum, to.as_mut_ptr(), lanes) };
             }
         }
     }
@@ -218,7 +218,7 @@ impl<'a> Parts<'a> {
 unsafe fn column<S: Simd>(s: S, v: Option<&[f32]>, default: f32, c: usize, lanes: usize) -> S::V {
     match v {
         // SAFETY: the caller vouches for it.
-        Some(v) => unsafe { load(s, v.as_ptr().add(c), lanes) },
+        Some(v) => unsafe { s.load_up_to(v.as_ptr().add(c), lanes) },
         None => s.splat(default),
     }
 }
@@ -260,8 +260,8 @@ impl Kernel for Normalize<'_> {
                 let beta = column(s, parts.beta, 0.0, c, lanes);
                 let scale = column(s, parts.gamma, 1.0, c, lanes) * parts.inverse(s, c, lanes);
                 for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
-                    let v = (load(s, x.as_ptr().add(c), lanes) - mean).mul_add(scale, beta);
-                    store(s, v, y.as_mut_ptr().add(c), lanes);
+                    let v = (s.load_up_to(x.as_ptr().add(c), lanes) - mean).mul_add(scale, beta);
+                    s.store_up_to(v, y.as_mut_ptr().add(c), lanes);
                 }
             }
         }
@@ -339,9 +339,9 @@ impl Kernel for NormalizeBackward<'_> {
                 let slope = column(s, Some(dgamma), 0.0, c, lanes) * inverse / rows; //    dγ / (R √(σ² + ε))
                 let all = x.chunks_exact(columns).zip(dy.chunks_exact(columns));
                 for ((x, dy), dx) in all.zip(dx.chunks_exact_mut(columns)) {
-                    let d = load(s, x.as_ptr().add(c), lanes) - mean;
-                    let rest = load(s, dy.as_ptr().add(c), lanes) - shift;
-                    store(s, d.neg_mul_add(slope, rest) * scale, dx.as_mut_ptr().add(c), lanes);
+                    let d = s.load_up_to(x.as_ptr().add(c), lanes) - mean;
+                    let rest = s.load_up_to(dy.as_ptr().add(c), lanes) - shift;
+                    s.store_up_to(d.neg_mul_add(slope, rest) * scale, dx.as_mut_ptr().add(c), lanes);
                 }
             }
         }

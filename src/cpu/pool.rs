@@ -145,7 +145,7 @@ fn pool_group<S: Simd, const G: usize>(
             taps += 1.0;
             for (g, best) in best.iter_mut().enumerate() {
                 // SAFETY: the slice has `lanes` numbers in each of the G registers.
-                let v = unsafe { load(s, x.as_ptr().add(g * S::LANES), lanes) };
+                let v = unsafe { s.load_up_to(x.as_ptr().add(g * S::LANES), lanes) };
                 *best = if max { v.max(*best) } else { v + *best };
             }
         },
@@ -154,7 +154,7 @@ fn pool_group<S: Simd, const G: usize>(
     for (g, best) in best.into_iter().enumerate() {
         let v = if max { best } else { best / s.splat(taps) };
         // SAFETY: as above.
-        unsafe { store(s, v, y.as_mut_ptr().add(g * S::LANES), lanes) };
+        unsafe { s.store_up_to(v, y.as_mut_ptr().add(g * S::LANES), lanes) };
     }
 }
 
@@ -309,7 +309,7 @@ fn spread<S: Simd, const G: usize>(
             let dx = &mut dx[tap * w.channels + c..][..len];
             for (g, add) in add.into_iter().enumerate() {
                 // SAFETY: the slice has `lanes` numbers in each of the G registers.
-                unsafe { store(s, add, dx.as_mut_ptr().add(g * S::LANES), lanes) };
+                unsafe { s.store_up_to(add, dx.as_mut_ptr().add(g * S::LANES), lanes) };
             }
         },
     );
@@ -321,29 +321,9 @@ fn read<S: Simd, const G: usize>(s: S, from: &[f32], lanes: usize) -> [S::V; G] 
     let (from, mut v) = (&from[..(G - 1) * S::LANES + lanes], [s.splat(0.0); G]);
     for (g, v) in v.iter_mut().enumerate() {
         // SAFETY: the slice has `lanes` numbers in each of the G registers.
-        *v = unsafe { load(s, from.as_ptr().add(g * S::LANES), lanes) };
+        *v = unsafe { s.load_up_to(from.as_ptr().add(g * S::LANES), lanes) };
     }
     v
-}
-
-/// `lanes` floats, 0 in the others.
-///
-/// # Safety
-/// They must be readable.
-#[inline(always)]
-pub(super) unsafe fn load<S: Simd>(s: S, p: *const f32, lanes: usize) -> S::V {
-    // SAFETY: passed on to our caller.
-    unsafe { if lanes == S::LANES { s.load(p) } else { s.load_part(p, lanes) } }
-}
-
-/// Writes `lanes` floats.
-///
-/// # Safety
-/// They must be writable.
-#[inline(always)]
-pub(super) unsafe fn store<S: Simd>(s: S, v: S::V, p: *mut f32, lanes: usize) {
-    // SAFETY: passed on to our caller.
-    unsafe { if lanes == S::LANES { s.store(v, p) } else { s.store_part(v, p, lanes) } }
 }
 
 #[cfg(test)]

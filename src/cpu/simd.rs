@@ -168,13 +168,42 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Those `n` must be writable; what is behind them is not touched.
     unsafe fn store_part(self, v: Self::V, p: *mut f32, n: usize);
 
-    /// Asks for the cache line of `p`, which will be read soon. Does nothing else, wherever `p` points.
+    /// [`load`](Simd::load) of a whole register, [`load_part`](Simd::load_part) of less.
+    ///
+    /// # Safety
+    /// Those `n ≤ LANES` floats must be readable.
     #[inline(always)]
-    fn prefetch<T>(self, _p: *const T) {}
+    unsafe fn load_up_to(self, p: *const f32, n: usize) -> Self::V {
+        // SAFETY: passed on to our caller.
+        unsafe { if n == Self::LANES { self.load(p) } else { self.load_part(p, n) } }
+    }
 
-    /// Asks for the cache line of `p`, which will be written soon, for this core alone. Does nothing else.
+    /// [`store`](Simd::store) of a whole register, [`store_part`](Simd::store_part) of less.
+    ///
+    /// # Safety
+    /// Those `n ≤ LANES` floats must be writable.
     #[inline(always)]
-    fn prefetch_to_write<T>(self, _p: *const T) {}
+    unsafe fn store_up_to(self, v: Self::V, p: *mut f32, n: usize) {
+        // SAFETY: passed on to our caller.
+        unsafe { if n == Self::LANES { self.store(v, p) } else { self.store_part(v, p, n) } }
+    }
+
+    /// Asks for the cache line of `p`, which will be needed soon. Does nothing else, wherever `p` points.
+    #[inline(always)]
+    fn prefetch<T>(self, p: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which cannot fault; every x86-64 processor has it.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+        };
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: a hint, which cannot fault.
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags, readonly))
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let _ = p;
+    }
 
     /// Transposes a block of `LANES` × `LANES`: `to[j·to_row + i] = from[i·from_row + j]`.
     ///

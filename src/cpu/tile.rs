@@ -215,8 +215,8 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, wal
     if tail.beta != 0.0 {
         // C will be read when the sums are done; by then it is here.
         for i in 0..MR {
-            s.prefetch_to_write(t.c.wrapping_add(i * t.c_row));
-            s.prefetch_to_write(t.c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
+            s.prefetch(t.c.wrapping_add(i * t.c_row));
+            s.prefetch(t.c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
         }
     }
     let mut b = t.b;

@@ -43,18 +43,6 @@ impl Simd for Neon {
     const LANES: usize = 4;
     const ROWS: usize = 12;
 
-    #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
-        // SAFETY: a hint, which cannot fault.
-        unsafe { std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nostack, preserves_flags)) };
-    }
-
-    #[inline(always)]
-    fn prefetch_to_write<T>(self, p: *const T) {
-        // SAFETY: a hint, which cannot fault.
-        unsafe { std::arch::asm!("prfm pstl1keep, [{}]", in(reg) p, options(nostack, preserves_flags)) };
-    }
-
     intrinsics! { splat(self: Self, x: f32) -> F32x4 = F32x4(vdupq_n_f32(x)); }
 
     #[inline(always)]

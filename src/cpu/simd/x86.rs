@@ -149,19 +149,6 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const ROWS: usize = 6;
 
-    #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
-        // SAFETY: a hint, which cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
-    }
-
-    #[inline(always)]
-    fn prefetch_to_write<T>(self, p: *const T) {
-        // The intrinsic becomes a plain prefetch: that every processor with AVX has this one, the compiler does not know.
-        // SAFETY: a hint, which cannot fault.
-        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags)) };
-    }
-
     intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
     memory! {
         load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
@@ -177,19 +164,6 @@ impl Simd for Avx512 {
     type V = F32x16;
     const LANES: usize = 16;
     const ROWS: usize = 14;
-
-    #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
-        // SAFETY: a hint, which cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) };
-    }
-
-    #[inline(always)]
-    fn prefetch_to_write<T>(self, p: *const T) {
-        // The intrinsic becomes a plain prefetch: that every processor with AVX has this one, the compiler does not know.
-        // SAFETY: a hint, which cannot fault.
-        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags)) };
-    }
 
     intrinsics! { splat(self: Self, x: f32) -> F32x16 = F32x16(_mm512_set1_ps(x)); }
     memory! {

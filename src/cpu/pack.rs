@@ -1,0 +1,166 @@
+//! Packing: operands of a product copied into the order in which the microkernel reads them.
+//!
+//! ```text
+//! B in panels   [kc, NR] one behind the other: a step reads NR numbers side by side
+//! A in rows     not transposed: rows keep their order and only move together
+//! A in slivers  transposed: for each sliver of MR rows, step after step, the numbers that a step spreads
+//! ```
+//!
+//! A row or step of the source lies far from the next one, so the loops go through it once, and ask for one further on.
+
+use super::Cpu;
+use super::gemm::Cut;
+use super::parallel;
+use super::simd::{Kernel, Simd};
+use super::tile::{self, columns_of_tile};
+use std::ops::Range;
+
+/// A or B, transposed or not: element (i, j) is `data[i·row + j·col]`.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) row: usize,
+    pub(super) col: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// op(M) for the row-major M of `columns` columns.
+    pub(super) fn new(data: &'a [f32], columns: usize, transpose: bool) -> Matrix<'a> {
+        match transpose {
+            false => Matrix { data, row: columns, col: 1 },
+            true => Matrix { data, row: 1, col: columns },
+        }
+    }
+
+    /// Where element (i, j) is, if there is one.
+    pub(super) fn at(&self, i: usize, j: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(i * self.row + j * self.col)
+    }
+
+    /// From element (i, j) on.
+    pub(super) fn from(&self, i: usize, j: usize) -> Matrix<'a> {
+        let at = (i * self.row + j * self.col).min(self.data.len());
+        Matrix { data: &self.data[at..], ..*self }
+    }
+}
+
+/// Packs `columns` of B [kc, ...] into panels [kc, NR], one behind the other. `columns` begin at a panel; the last panel
+/// is filled up with zeros. `packed` is as long as the panels.
+pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packed: &mut [f32]) {
+    let (_, nr) = tile::size(cpu.isa);
+    let panel = kc * nr;
+    if packed.is_empty() {
+        return;
+    }
+    let each = (parallel::GRAIN / panel).max(1);
+    cpu.pool.run_chunks(packed, each * panel, |i, panels| {
+        let from = columns.start + i * each * nr;
+        cpu.isa.run(PackPanels { b: b.from(0, from), columns: columns.end - from, kc, panels });
+    });
+}
+
+/// Packs some panels of kc rows: `columns` of B, or as many as they hold, and zeros behind them.
+pub(super) struct PackPanels<'a, 'b> {
+    pub(super) b: Matrix<'a>,
+    pub(super) columns: usize,
+    pub(super) kc: usize,
+    pub(super) panels: &'b mut [f32],
+}
+
+/// Rows of B ahead of the one that is packed whose memory is asked for.
+const AHEAD: usize = 8;
+
+impl Kernel for PackPanels<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackPanels { b, columns, kc, panels } = self;
+        let (lanes, nr) = (S::LANES, columns_of_tile::<S>());
+        let columns = columns.min(panels.len() / kc.max(1));
+        if b.col == 1 {
+            // Row by row through all panels: rows lie far apart, what they hold together.
+            for p in 0..kc {
+                let from = &b.data[p * b.row..][..columns];
+                for j in (0..columns).step_by(16) {
+                    s.prefetch(from.as_ptr().wrapping_add(AHEAD * b.row + j));
+                }
+                for (from, panel) in from.chunks(nr).zip(panels.chunks_exact_mut(kc * nr)) {
+                    let to = &mut panel[p * nr..][..nr];
+                    for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
+                        let from = &from[from.len().min(j * lanes)..];
+                        // SAFETY: no more than `from` has; `to` has LANES floats.
+                        unsafe {
+                            let v = s.load_up_to(from.as_ptr(), from.len().min(lanes));
+                            s.store(v, to.as_mut_ptr());
+                        }
+                    }
+                }
+            }
+            return;
+        }
+        // Bᵀ [n, k] lies in memory: its rows are the panels' columns.
+        for (i, panel) in panels.chunks_exact_mut(kc * nr).enumerate() {
+            let (b, columns) = (b.from(0, i * nr), nr.min(columns - i * nr));
+            for j in (0..nr).step_by(lanes) {
+                let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
+                for p in (0..whole).step_by(lanes) {
+                    let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
+                    let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
+                    // SAFETY: both slices reach to the end of the block's last row.
+                    unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
+                }
+                for p in whole..kc {
+                    for j in j..j + lanes {
+                        panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs some rows of an A that is not transposed: one behind the other.
+pub(super) fn pack_rows(a: Matrix, kc: usize, packed: &mut [f32]) {
+    for (i, row) in packed.chunks_exact_mut(kc).enumerate() {
+        row.copy_from_slice(&a.data[i * a.row..][..kc]);
+    }
+}
+
+/// Packs some rows of a transposed A, cut into slivers: step after step of the first, then the next. A step takes room
+/// for `wide` rows, so that whole registers fit.
+pub(super) struct PackSlivers<'a, 'b> {
+    pub(super) a: Matrix<'a>,
+    pub(super) kc: usize,
+    pub(super) slivers: Cut,
+    pub(super) wide: usize,
+    pub(super) packed: &'b mut [f32],
+}
+
+impl Kernel for PackSlivers<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackSlivers { a, kc, slivers, wide, packed } = self;
+        // Step by step through all slivers: what a step reads lies together, steps lie far apart.
+        for p in 0..kc {
+            let step = &a.data[p * a.col..];
+            for j in (0..slivers.part(slivers.parts() - 1).end).step_by(16) {
+                s.prefetch(step.as_ptr().wrapping_add(AHEAD * a.col + j));
+            }
+            for i in 0..slivers.parts() {
+                let rows = slivers.part(i);
+                for j in (0..rows.len()).step_by(S::LANES) {
+                    let from = &step[rows.start + j..];
+                    let to = &mut packed[(i * kc + p) * wide + j..][..S::LANES];
+                    // SAFETY: no more than `from` has; `to` has LANES floats.
+                    unsafe {
+                        let v = s.load_up_to(from.as_ptr(), from.len().min(S::LANES));
+                        s.store(v, to.as_mut_ptr());
+                    }
+                }
+            }
+        }
+    }
+}
