@@ -192,6 +192,9 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
     let block_of_k = |i| steps_of(blocks, k, i);
     let c = Pieces::new(c);
     let widest = columns_of_block();
+    // A low transposed A beside a wide B, as for dU of a recurrent layer: every task takes all of A to some panels that
+    // its thread has packed itself. What slivers share of A's lines they find in L2, and packing it would gain nothing.
+    let low = a.col != 1 && m <= rows_of_block() && n >= 2 * m.max(FEW_COLUMNS);
     parallel::with_shared(|buffer| {
         for jc in (0..n).step_by(widest) {
             let nc = widest.min(n - jc);
@@ -213,6 +216,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                     b,
                     packed,
                     in_place,
+                    packs_a: !low,
                     steps,
                     blocks: chunk.clone().map(|i| {
                         let block = block_of_k(i);
@@ -226,9 +230,13 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 };
                 let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
                 // Rows first, as tasks share what they read of B; but each must read a panel often enough. Then panels.
-                let across = tasks.min(m.div_ceil(4 * mr)).min((m / (5 * mr)).max(16));
-                // Each task packs its rows of a transposed A: they must be worth it.
-                let along = tasks.div_ceil(across).min(panels.div_ceil(if a.col == 1 { 4 } else { 16 }));
+                let across = match low {
+                    true => 1,
+                    false => tasks.min(m.div_ceil(4 * mr)).min((m / (5 * mr)).max(16)),
+                };
+                // Where each task packs its rows of a transposed A, they must be worth it.
+                let least = if a.col == 1 || low { 4 } else { 16 };
+                let along = tasks.div_ceil(across).min(panels.div_ceil(least));
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
                 // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
@@ -277,6 +285,7 @@ fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], t
                 b: b.from(steps.start, 0),
                 packed: &packed[steps.start * width..steps.end * width],
                 in_place,
+                packs_a: true,
                 steps: steps.len(),
                 blocks: std::iter::once((0..steps.len(), Tail::PLAIN)),
                 c: &all,
@@ -317,6 +326,7 @@ pub(super) fn multiply_panels(
         b: a, // not read: no panel is in place
         packed: panels,
         in_place: 0,
+        packs_a: true,
         steps: panel_rows,
         blocks: (0..blocks.parts()).map(|i| (steps_of(blocks, k, i), tail.of_block(i, blocks.parts()))),
         c: &Pieces::new(c),
@@ -382,6 +392,8 @@ struct Rows<'a, I> {
     /// B's panels, but for the first `in_place`, which lie in B itself.
     packed: &'a [f32],
     in_place: usize,
+    /// Whether A is packed where it is worth it.
+    packs_a: bool,
     /// Rows of a panel.
     steps: usize,
     /// The steps in blocks, and what becomes of their sums.
@@ -403,7 +415,8 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
         let (blocks, wide) = (Cut::at_most(slice.len(), rows_of_block()), mr.next_power_of_two());
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
-            let pack_a = (a.col != 1 || a.row >= FAR) && panels.len() * nr > FEW_COLUMNS && kc > FEW_COLUMNS;
+            let far = a.col != 1 || a.row >= FAR;
+            let pack_a = self.packs_a && far && (panels.len() * nr).min(kc) > FEW_COLUMNS;
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
                 let first = slice.start + block.start;
