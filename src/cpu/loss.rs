@@ -423,13 +423,7 @@ impl StepRows<'_> {
             for (i, (r, d)) in rows.zip(d.chunks_exact_mut(cols)).enumerate() {
                 let (t, factor) = (self.targets.row(r, cols), self.factors.row(r));
                 out[i] = logit_loss(s, &self.z[r * cols..(r + 1) * cols], t, log[i]);
-                match t {
-                    Row::Values(_) => logit_slope(s, t, factor, d),
-                    Row::Label(label) => {
-                        d[label] -= 1.0;
-                        d.iter_mut().for_each(|d| *d *= factor);
-                    }
-                }
+                logit_slope(s, t, factor, d);
             }
         }
     }

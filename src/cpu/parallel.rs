@@ -410,6 +410,29 @@ mod tests {
         }
     }
 
+    /// What a thread wrote in one job it gets to read in the next: tasks belong to threads by their numbers, as long as
+    /// nobody is late.
+    #[test]
+    fn tasks_keep_to_their_threads() {
+        let pool = Pool::new(Some(2)).unwrap();
+        let caller = thread::current().id();
+        for _ in 0..100 {
+            let (met, by_caller) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            pool.run(6, &|i| {
+                if i % 3 == 0 {
+                    // Both threads are here before either goes on, so neither can take the other's tasks in the meantime.
+                    met.fetch_add(1, SeqCst);
+                    while met.load(SeqCst) < 2 {
+                        thread::yield_now();
+                    }
+                    assert_eq!(thread::current().id() == caller, i == 0, "task {i}");
+                }
+                by_caller.fetch_add(usize::from(thread::current().id() == caller), Relaxed);
+            });
+            assert!((1..6).contains(&by_caller.into_inner()));
+        }
+    }
+
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
         let pool = Pool::new(Some(4)).unwrap();

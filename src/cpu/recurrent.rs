@@ -236,13 +236,13 @@ impl<A: Functions, C: Cell<IN, OUT>, const IN: usize, const OUT: usize> Kernel f
 /// Runs a cell on all rows. Tensors that are written must be different ones, or different blocks of one.
 fn step<C: Cell<IN, OUT>, const IN: usize, const OUT: usize>(
     cpu: &Cpu,
-    cell: C,
+    _cell: C,
     acts: CellActivations,
     (n, u): (usize, usize),
     x: [Block<&[f32]>; IN],
     y: [Block<&Pieces<f32>>; OUT],
 ) {
-    let (per_task, _) = (rows_per_task(n, u * OUT * EXP_WORK), cell);
+    let per_task = rows_per_task(n, u * OUT * EXP_WORK);
     cpu.pool.run(n.div_ceil(per_task), &|task| {
         rows_of_step::<C, IN, OUT>(cpu.isa, acts, task * per_task..n.min((task + 1) * per_task), u, x, y);
     });

@@ -192,3 +192,32 @@ pub(super) fn limit_norm(cpu: &Cpu, limit: f64, acc: View, y: ViewMut) -> Result
     let norm = (f64::from(acc[0]) + f64::from(acc[1])).sqrt();
     if norm > limit { super::elementwise::scale(cpu, limit / norm, y) } else { y.f32().map(|_| ()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::cpu::Isa;
+
+    /// A mean on its way through the subnormal numbers ends at 0, on every set; what is not a number stays so.
+    #[test]
+    fn means_fade_to_zero() {
+        for isa in Isa::available() {
+            let cpu = Cpu::new(Some(1), Some(isa)).unwrap();
+            let tensor = |values: &[f64]| {
+                let mut t = cpu.zeros([values.len()].into()).unwrap();
+                t.view_mut().write(values).unwrap();
+                t
+            };
+            let before = [1e-31, -1e-31, 1e-29, -1e-29, f64::NAN, 1e-40, 0.5, 0.0, 1e-45, f64::INFINITY];
+            let mut w = tensor(&[1.0; 10]);
+            let (g, mut slots) = (tensor(&[0.0; 10]), [tensor(&before), tensor(&[0.25; 10])]);
+            let rule = Rule::Adam { alpha: 0.0, beta_1: 0.5, beta_2: 0.5, epsilon: 1e-7, amsgrad: false };
+            cpu.update(&Update { decay: 0.0, rule }, w.view_mut(), g.view(), &mut slots).unwrap();
+            for (before, now) in before.into_iter().zip(slots[0].to_vec()) {
+                let want = if before.abs() < 1e-30 { 0.0 } else { before as f32 / 2.0 };
+                assert!(now == want || (now.is_nan() && !before.is_finite()), "{isa}: {before} → {now}");
+            }
+        }
+    }
+}

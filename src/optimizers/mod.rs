@@ -43,6 +43,8 @@ pub struct Update {
 }
 
 /// The formulas of [`Update`].
+///
+/// A device may take a running mean below 10⁻³⁰ for 0: no weight can tell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)] // each variant's formula names its fields
 pub enum Rule {

@@ -122,6 +122,31 @@ pub(super) fn lstm() -> Result<Vec<Case>> {
             dc.view_mut(),
         )
     }));
+
+    // The whole sequence, as the layer asks for it.
+    let (xs, kernel, recurrent) =
+        (uniform([steps, n, features])?, uniform([features, 4 * u])?, uniform([u, 4 * u])?);
+    let bias = uniform([4 * u])?;
+    let sizes = [[steps, n, 4 * u], [steps, n, u], [steps, n, u]];
+    let [mut gates, mut c, mut h] = [uniform(sizes[0])?, uniform(sizes[1])?, uniform(sizes[2])?];
+    let flops = 2 * steps * n * (features + u) * 4 * u;
+    let numbers = steps * n * (features + 6 * u) + (features + u + 1) * 4 * u;
+    let name = ("lstm, all steps", gates.shape());
+    all.push(Case::new("lstm", name, flops, (numbers, numbers), move |dev| {
+        let (bias, gates) = (Some(bias.view()), gates.view_mut());
+        dev.lstm(cell, xs.view(), kernel.view(), recurrent.view(), bias, gates, c.view_mut(), h.view_mut())
+    }));
+    let (recurrent, after) = (uniform([u, 4 * u])?, uniform(sizes[0])?);
+    let [mut gates, c, before] = [uniform(sizes[0])?, uniform(sizes[1])?, uniform(sizes[2])?];
+    let (mut dh, mut dc) = (uniform(sizes[2])?, uniform([n, u])?);
+    let numbers = steps * n * (3 * 4 * u + 4 * u) + u * 4 * u;
+    let name = ("lstm backward, with copies", gates.shape());
+    all.push(Case::new("lstm", name, 2 * steps * n * u * 4 * u, (numbers, numbers), move |dev| {
+        dev.copy(after.view(), gates.view_mut())?;
+        dev.copy(before.view(), dh.view_mut())?;
+        let (gates, dh) = (gates.view_mut(), dh.view_mut());
+        dev.lstm_backward(cell, recurrent.view(), None, gates, c.view(), dh, dc.view_mut())
+    }));
     Ok(all)
 }
 
