@@ -3,7 +3,8 @@
 //! Source: Prechelt 1998; names, defaults and the moment of stopping are Keras 3's.
 
 use super::{Callback, Flow};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::mistakes::Mistake;
 use crate::model::{Epoch, Sequential, Weight};
 
 /// Stops when `monitor` has not improved by more than `min_delta` for `patience` epochs.
@@ -104,7 +105,7 @@ impl Callback for EarlyStopping {
     fn on_epoch_end(&mut self, model: &mut Sequential, epoch: usize, record: &Epoch) -> Result<Flow> {
         let Some(value) = record.scores.get(&self.monitor) else {
             let known: Vec<&str> = record.scores.0.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(Error::unknown("figure to monitor", &self.monitor, &known));
+            return Err(Mistake::unknown_figure(&self.monitor, &known).into());
         };
         if self.improves(value) {
             (self.best, self.waited) = (Some((epoch, value)), 0);

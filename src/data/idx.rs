@@ -14,6 +14,7 @@
 
 use super::atomic::AtomicFile;
 use crate::error::{Error, Result};
+use crate::mistakes::Mistake;
 use crate::shape::{MAX_DIMS, Shape};
 use byteorder::{BigEndian, ByteOrder, ReadBytesExt, WriteBytesExt};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
@@ -222,10 +223,7 @@ fn parse(file: &mut impl Read, length: Length, path: &Path) -> Result<Idx> {
     }
     let dims = &dims[..rank];
     if dims.contains(&0) {
-        return Err(wrong(
-            format!("an array of shape {dims:?}, without any element"),
-            "give a file with at least one",
-        ));
+        return Err(Error::from(Mistake::Empty { part: None, shape: dims.to_vec() }).in_file(path));
     }
 
     // No allocation before this point, and none larger than this.
