@@ -171,7 +171,7 @@ mod tests {
         let mut model = Sequential::new();
         let record = Epoch { seconds: 0.0, scores: Scores(vec![("loss".into(), 1.0)]) };
         let e = EarlyStopping::new("val_los").on_epoch_end(&mut model, 0, &record).unwrap_err();
-        assert_eq!(e.to_string(), "unknown figure to monitor `val_los`");
-        assert!(e.hint().unwrap().contains("known: loss"));
+        assert_eq!(e.to_string(), "a callback watches `val_los`, but the epochs have only loss");
+        assert!(e.hint().unwrap().contains("validation_split"));
     }
 }

@@ -327,7 +327,7 @@ mod tests {
             (&[0, 0, 7, 1, 0, 0, 0, 1, 0], "element type 0x07"),
             (&[0, 0, 8, 0, 1], "an array of 0 dimensions"),
             (&[0, 0, 8, 7, 1], "an array of 7 dimensions"),
-            (&[0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 3], "without any element"),
+            (&[0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 3], "the data is empty"),
             (&good[..9], "promises 10 bytes, the file has 9"),
             (&[&good[..], &[0]].concat(), "promises 10 bytes, the file has 11"),
             (&huge, "promises more than 2⁶⁴ bytes"),

@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn no_units_is_an_error() {
         let (error, hint) = refusal(Dense::new(0), [3]);
-        assert_eq!(error, "layer `on_trial (Dense 0)` got [N, 3], expected [N, ..., features]");
-        assert_eq!(hint, "give the layer at least one unit and one feature");
+        assert_eq!(error, "layer `on_trial (Dense 0)` has no units");
+        assert_eq!(hint, "give it at least one unit: the first number after the layer's name says how many");
         assert!(refusal(Dense::new(usize::MAX), [3]).0.contains("too large"));
     }
 }
