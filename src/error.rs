@@ -138,9 +138,7 @@ impl Error {
     /// assert_eq!(e.hint(), Some("did you mean `mse`? known: mae, mse"));
     /// ```
     pub fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
-        let known_names = known.iter().map(|k| k.to_string()).collect();
-        let (name, nearest) = (name.to_string(), Mistake::nearest(name, known));
-        Mistake::UnknownName { what, name, nearest, known: known_names }.into()
+        Mistake::unknown_name(what, name, known).into()
     }
 
     /// The message and the remedy in that language. Those that are no [`Mistake`] are in English.

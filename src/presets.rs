@@ -430,7 +430,10 @@ impl Preset {
             }
         };
         let shape = crate::Shape::new(self.sample)?;
-        let ready = |data: Dataset| data.take(limit.unwrap_or(usize::MAX))?.reshape(shape);
+        let ready = |data: Dataset| {
+            let taken = data.take(limit.unwrap_or(usize::MAX))?;
+            taken.reshape(shape).map_err(|e| e.in_file(&origin))
+        };
         let (train, test) = (ready(train)?, test.map(ready).transpose()?);
         let (train, validation) = match self.validation > 0.0 {
             true => {

@@ -66,7 +66,11 @@ pub(super) fn window<const D: usize>(
                 got: input,
                 reach: reach(a),
                 extent: extents[a],
-                channels_first: a == 0 && D == 2 && matches!(extents[0], 1 | 3) && extents[1] == input.last(),
+                channels_first: a == 0
+                    && D == 2
+                    && matches!(extents[0], 1 | 3)
+                    && extents[1] > extents[0]
+                    && extents[1] == input.last(),
             }
             .into());
         }

@@ -1,6 +1,8 @@
 //! What is said about each mistake in English.
 
-use super::{Count, Mistake, Range, Units, Weighted, argument, as_image, as_sequence, is_column};
+use super::{
+    Count, Kind, Mistake, Range, Units, Weighted, argument, as_image, as_sequence, is_column, more_units,
+};
 use crate::losses::Loss;
 
 /// The sentence and the hint.
@@ -9,6 +11,15 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
         Mistake::UnknownName { what, name, nearest, known } => {
             (format!("unknown {what} `{name}`"), did_you_mean(nearest, known))
         }
+        Mistake::OtherKind { what, name, kind } => (
+            format!("`{name}` is {kind}, not {what}"),
+            match kind {
+                Kind::Loss => format!("give it to `compile` as the loss: `Compile::new(\"{name}\")`"),
+                Kind::Metric => format!("give it to `compile` beside a loss: `Compile::new(\"mse\").metric(\"{name}\")`"),
+                Kind::Optimizer => format!("give it to `compile` beside a loss: `Compile::new(\"mse\").optimizer(\"{name}\")`"),
+                Kind::Activation => format!("give it to a layer: `Dense::new(10).activation(\"{name}\".parse()?)`"),
+            },
+        ),
         Mistake::UnknownFigure { figure, nearest, known } => {
             let recorded = known.join(", ");
             let remedy = match figure.strip_prefix("val_") {
@@ -215,10 +226,10 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
                 format!("sample {sample} has label {label}, outside the {classes} classes{of}"),
                 match (from_one, layer) {
                     (true, _) => format!("{rule}, and yours from 1 to {label}: subtract 1 from each"),
-                    (false, Some(_)) => {
+                    (false, Some(_)) if more_units(*label, *classes) => {
                         format!("{rule}: correct the label, or give the layer {} units", u64::from(*label) + 1)
                     }
-                    (false, None) => format!("{rule}: correct the label, or count the classes again"),
+                    (false, _) => format!("{rule}: correct the label, or count the classes again"),
                 },
             )
         }
@@ -321,7 +332,7 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
         ),
         Mistake::NothingLeft { part, of } => (
             format!("{part} of {of} samples on one side leaves nothing on {}", if *part == 0 { "it" } else { "the other" }),
-            "leave at least one sample on each side".into(),
+            "leave at least one sample on each side: change the share, or use more samples (`--limit` on the command line)".into(),
         ),
 
         Mistake::Zero(count) => {

@@ -4,7 +4,9 @@
 //! an inserted name, shape or number. So every inserted word is followed by a noun (`층`, `개`, `값`), by 인가요 or 입니다,
 //! or by a particle that never changes (의, 에, 에서, 부터, 까지).
 
-use super::{Count, Mistake, Range, Units, Weighted, argument, as_image, as_sequence, is_column};
+use super::{
+    Count, Kind, Mistake, Range, Units, Weighted, argument, as_image, as_sequence, is_column, more_units,
+};
 use crate::losses::Loss;
 use crate::shape::Shape;
 
@@ -14,6 +16,15 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
         Mistake::UnknownName { what, name, nearest, known } => {
             (format!("알 수 없는 {} 이름입니다: `{name}`", noun(what)), did_you_mean(nearest, known))
         }
+        Mistake::OtherKind { what, name, kind } => (
+            format!("`{name}`: {}가 아니라 {}의 이름입니다", kind_noun(*what), kind_noun(*kind)),
+            match kind {
+                Kind::Loss => format!("손실 함수는 `compile` 호출에 지정하세요: `Compile::new(\"{name}\")`"),
+                Kind::Metric => format!("측정 지표는 손실 함수와 따로 지정하세요: `Compile::new(\"mse\").metric(\"{name}\")`"),
+                Kind::Optimizer => format!("옵티마이저는 손실 함수와 따로 지정하세요: `Compile::new(\"mse\").optimizer(\"{name}\")`"),
+                Kind::Activation => format!("활성화 함수는 층에 지정하세요: `Dense::new(10).activation(\"{name}\".parse()?)`"),
+            },
+        ),
         Mistake::UnknownFigure { figure, nearest, known } => {
             let recorded = known.join(", ");
             let remedy = match figure.strip_prefix("val_") {
@@ -53,7 +64,7 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
             format!("`{layer}` 층의 드롭아웃 비율은 0 이상 1 미만이어야 하는데, {rate}입니다"),
             match *rate > 1.0 && *rate < 100.0 {
                 true => format!("비율은 퍼센트가 아니라 버릴 몫을 나타냅니다. 혹시 {}인가요?", rate / 100.0),
-                false => "비율은 버릴 몫을 나타냅니다. 4분의 1을 버리려면 0.25라고 쓰세요".into(),
+                false => "비율은 버릴 몫을 나타냅니다. 넷 중 하나를 버리려면 0.25라고 쓰세요".into(),
             },
         ),
         Mistake::ImageWanted { layer, got, axes, flattened } => {
@@ -140,7 +151,7 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
         ),
 
         Mistake::NotBuilt { model, sample } => (
-            format!("아직 만들어지지 않아 가중치가 없는 모델을 사용했습니다: `{model}`"),
+            format!("아직 빌드하지 않은 모델이라 가중치가 없습니다: `{model}`"),
             match sample {
                 Some(sample) => format!(
                     "`fit` 메서드로 훈련하거나 가중치를 불러오세요. 훈련하지 않은 가중치를 만들려면 `model.build({})?` 코드를 쓰세요",
@@ -178,11 +189,11 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
         ),
         Mistake::MetricTargets { metric, loss } => {
             let (has, wants) = match loss.is_sparse() {
-                true => ("클래스 번호", "원-핫 인코딩된 타깃"),
-                false => ("실수값 타깃", "클래스 번호"),
+                true => ("클래스 번호를", "원-핫 인코딩된 타깃을"),
+                false => ("실수값 타깃을", "클래스 번호를"),
             };
             (
-                format!("`{metric}` 지표에는 {wants}, `{loss}` 손실 함수에는 {has} 데이터가 필요합니다"),
+                format!("`{metric}` 지표는 {wants} 쓰는데, `{loss}` 손실 함수는 {has} 씁니다"),
                 "`accuracy` 지표를 쓰세요. 손실 함수와 같은 타깃을 사용합니다".into(),
             )
         }
@@ -218,10 +229,10 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
                 format!("{sample}번 샘플의 레이블이 {label}입니다. {of}클래스 {classes}개를 벗어났습니다"),
                 match (from_one, layer) {
                     (true, _) => format!("{rule}. 지금 레이블은 1부터 {label}까지이므로 1씩 빼세요"),
-                    (false, Some(_)) => {
+                    (false, Some(_)) if more_units(*label, *classes) => {
                         format!("{rule}. 레이블을 고치거나, 층의 유닛을 {}개로 늘리세요", u64::from(*label) + 1)
                     }
-                    (false, None) => format!("{rule}. 레이블을 고치거나, 클래스 개수를 다시 확인하세요"),
+                    (false, _) => format!("{rule}. 레이블을 고치거나, 클래스 개수를 다시 확인하세요"),
                 },
             )
         }
@@ -326,7 +337,7 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
         ),
         Mistake::NothingLeft { part, of } => (
             format!("샘플 {of}개 중 {part}개를 한쪽에 두면 {} 샘플이 없습니다", if *part == 0 { "그쪽에는" } else { "다른 쪽에는" }),
-            "양쪽에 샘플을 하나 이상 남기세요".into(),
+            "양쪽에 샘플을 하나 이상 남기세요. 비율을 바꾸거나, 샘플을 더 많이 쓰세요(명령줄에서는 `--limit`)".into(),
         ),
 
         Mistake::Zero(count) => {
@@ -340,7 +351,7 @@ pub(super) fn told(mistake: &Mistake) -> (String, String) {
             )
         }
         Mistake::ValidationSplit { share, training, samples } => (
-            format!("검증 세트의 비율이 {share}이면 샘플 {samples}개 중 {training}개가 훈련 세트가 됩니다"),
+            format!("검증 세트의 비율이 {share}이면 훈련 세트에는 샘플 {samples}개 중 {training}개가 남습니다"),
             "양쪽에 샘플이 남도록 0과 1 사이의 비율을 지정하세요: `.validation_split(0.2)`".into(),
         ),
         Mistake::TestShare { share } => (
@@ -391,6 +402,15 @@ fn did_you_mean(nearest: &Option<String>, known: &[String]) -> String {
     match nearest {
         Some(near) => format!("혹시 `{near}`인가요? 쓸 수 있는 이름은 다음과 같습니다: {known}"),
         None => format!("쓸 수 있는 이름은 다음과 같습니다: {known}"),
+    }
+}
+
+fn kind_noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Loss => "손실 함수",
+        Kind::Metric => "측정 지표",
+        Kind::Optimizer => "옵티마이저",
+        Kind::Activation => "활성화 함수",
     }
 }
 

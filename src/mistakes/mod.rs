@@ -15,8 +15,11 @@ mod language;
 
 pub use language::Language;
 
+use crate::activations::Activation;
 use crate::error::Error;
 use crate::losses::Loss;
+use crate::metrics;
+use crate::optimizers::Optimizer;
 use crate::shape::Shape;
 use std::fmt;
 use std::path::PathBuf;
@@ -39,6 +42,7 @@ use std::path::PathBuf;
 pub enum Mistake {
     // Names
     UnknownName { what: &'static str, name: String, nearest: Option<String>, known: Vec<String> },
+    OtherKind { what: Kind, name: String, kind: Kind },
     UnknownFigure { figure: String, nearest: Option<String>, known: Vec<String> },
     // Layers
     NoLayers,
@@ -86,6 +90,53 @@ pub enum Mistake {
     // Weights
     WeightShape { weight: String, shape: Shape, given: String, given_shape: Shape },
     WeightCount { model: usize, given: usize, unpaired: String },
+}
+
+/// What is chosen by name for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What training makes small.
+    Loss,
+    /// What is measured besides.
+    Metric,
+    /// How weights are changed.
+    Optimizer,
+    /// What a layer applies to its sums.
+    Activation,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::Loss, Kind::Metric, Kind::Optimizer, Kind::Activation];
+
+    /// What [`Error::unknown`] calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Loss => "loss",
+            Kind::Metric => "metric",
+            Kind::Optimizer => "optimizer",
+            Kind::Activation => "activation",
+        }
+    }
+
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Kind::Loss => &Loss::NAMES,
+            Kind::Metric => &metrics::NAMES,
+            Kind::Optimizer => &Optimizer::NAMES,
+            Kind::Activation => &Activation::NAMES,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            if matches!(self, Kind::Optimizer | Kind::Activation) { "an" } else { "a" },
+            self.word()
+        )
+    }
 }
 
 /// A half of a dataset.
@@ -177,7 +228,28 @@ impl Mistake {
     /// Whether the question made no sense, whatever the data: an unknown name, a number out of its range. A command ends
     /// with the code of a misuse then.
     pub fn is_misuse(&self) -> bool {
-        matches!(self, Mistake::UnknownName { .. } | Mistake::Hyperparameter { .. } | Mistake::Zero(_))
+        matches!(
+            self,
+            Mistake::UnknownName { .. }
+                | Mistake::OtherKind { .. }
+                | Mistake::Hyperparameter { .. }
+                | Mistake::Zero(_)
+        )
+    }
+
+    /// A name that is not one of `known`, which are those of a `what`: a loss, an optimizer, a preset ...
+    pub fn unknown_name(what: &'static str, name: &str, known: &[&str]) -> Mistake {
+        let knows = |kind: &Kind| kind.names().contains(&name);
+        let name_of = Kind::ALL.into_iter().find(|kind| kind.word() == what);
+        match (name_of, Kind::ALL.into_iter().find(knows)) {
+            (Some(what), Some(kind)) => Mistake::OtherKind { what, name: name.to_string(), kind },
+            _ => Mistake::UnknownName {
+                what,
+                name: name.to_string(),
+                nearest: Mistake::nearest(name, known),
+                known: known.iter().map(|k| k.to_string()).collect(),
+            },
+        }
     }
 
     /// A callback watches a figure that no epoch has.
@@ -261,6 +333,11 @@ fn is_column(at: &[usize]) -> Option<usize> {
         [column] => Some(*column),
         _ => None,
     }
+}
+
+/// Whether a label beyond the classes may mean that the layer has too few units, and not that it is no label at all.
+fn more_units(label: u32, classes: usize) -> bool {
+    label as usize <= 2 * classes + 10
 }
 
 /// A tenth of a learning rate, to try next: three digits of it.
