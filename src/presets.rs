@@ -395,7 +395,7 @@ impl Preset {
     /// The preset of that name.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] with the nearest.
+    /// [`Mistake::UnknownName`](crate::Mistake::UnknownName) with the nearest.
     pub fn named(name: &str) -> Result<&'static Preset> {
         PRESETS.iter().find(|p| p.name == name || p.alias == Some(name)).ok_or_else(|| {
             let known: Vec<&str> = PRESETS.iter().flat_map(|p| [Some(p.name), p.alias]).flatten().collect();
