@@ -1,5 +1,6 @@
 //! One typed error for the whole engine. A message says what was wrong and where; [`Error::hint`] says what to do.
 
+use crate::mistakes::{Language, Mistake, Place};
 use crate::shape::Shape;
 use std::path::PathBuf;
 
@@ -38,14 +39,14 @@ pub enum Error {
         /// Who was asked to work on it.
         device: &'static str,
     },
-    /// A name that nobody knows.
-    #[error("unknown {what} `{name}`")]
-    UnknownName {
-        /// What was named: "loss", "optimizer", "preset" ...
-        what: &'static str,
-        /// The name as given.
-        name: String,
-        /// The nearest known name, if any is near, and the list of all.
+    /// A mistake that learners make, explained in more than one language.
+    #[error("{}{mistake}", Place::prefix(place.as_ref(), Language::English))]
+    Mistake {
+        /// Where it was found, if not in the program's own numbers.
+        place: Option<Place>,
+        /// What was wrong.
+        mistake: Box<Mistake>,
+        /// What to do, in English.
         hint: String,
     },
     /// A value outside its range, or a combination that makes no sense.
@@ -99,7 +100,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::LayerShape { hint, .. }
-            | Error::UnknownName { hint, .. }
+            | Error::Mistake { hint, .. }
             | Error::Invalid { hint, .. }
             | Error::Data { hint, .. }
             | Error::Format { hint, .. }
@@ -137,18 +138,49 @@ impl Error {
     /// assert_eq!(e.hint(), Some("did you mean `mse`? known: mae, mse"));
     /// ```
     pub fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
-        let lower = name.to_lowercase();
-        let nearest = known
-            .iter()
-            .map(|k| (strsim::jaro_winkler(&lower, k), k))
-            .filter(|(score, _)| *score > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let known = known.join(", ");
-        let hint = match nearest {
-            Some((_, k)) => format!("did you mean `{k}`? known: {known}"),
-            None => format!("known: {known}"),
-        };
-        Error::UnknownName { what, name: name.to_string(), hint }
+        Mistake::unknown_name(what, name, known).into()
+    }
+
+    /// The message and the remedy in that language. Those that are no [`Mistake`] are in English.
+    pub fn in_language(&self, language: Language) -> (String, Option<String>) {
+        match self {
+            Error::Mistake { place, mistake, .. } => {
+                let (sentence, hint) = mistake.told(language);
+                (Place::prefix(place.as_ref(), language) + &sentence, Some(hint))
+            }
+            other => (other.to_string(), other.hint().map(str::to_string)),
+        }
+    }
+
+    /// The same, of a layer that has `below` it, nearest first, by name and kind.
+    pub(crate) fn above<'a>(self, below: impl Iterator<Item = (&'a str, &'a str)>) -> Error {
+        match self {
+            Error::Mistake { place: None, mut mistake, .. } => {
+                mistake.above(below);
+                Error::from(*mistake)
+            }
+            other => other,
+        }
+    }
+
+    /// The same, found in `path`.
+    pub fn in_file(self, path: impl Into<PathBuf>) -> Error {
+        match self {
+            Error::Mistake { mistake, hint, .. } => {
+                Error::Mistake { place: Some(Place::File(path.into())), mistake, hint }
+            }
+            other => Error::format(path, other.to_string(), other.hint().unwrap_or_default()),
+        }
+    }
+
+    /// The same, found in the data that a model is validated on.
+    pub(crate) fn in_validation(self) -> Error {
+        match self {
+            Error::Mistake { place: None, mistake, hint } => {
+                Error::Mistake { place: Some(Place::Validation), mistake, hint }
+            }
+            other => other,
+        }
     }
 }
 

@@ -395,7 +395,7 @@ impl Preset {
     /// The preset of that name.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] with the nearest.
+    /// [`Mistake::UnknownName`](crate::Mistake::UnknownName) with the nearest.
     pub fn named(name: &str) -> Result<&'static Preset> {
         PRESETS.iter().find(|p| p.name == name || p.alias == Some(name)).ok_or_else(|| {
             let known: Vec<&str> = PRESETS.iter().flat_map(|p| [Some(p.name), p.alias]).flatten().collect();
@@ -430,7 +430,10 @@ impl Preset {
             }
         };
         let shape = crate::Shape::new(self.sample)?;
-        let ready = |data: Dataset| data.take(limit.unwrap_or(usize::MAX))?.reshape(shape);
+        let ready = |data: Dataset| {
+            let taken = data.take(limit.unwrap_or(usize::MAX))?;
+            taken.reshape(shape).map_err(|e| e.in_file(&origin))
+        };
         let (train, test) = (ready(train)?, test.map(ready).transpose()?);
         let (train, validation) = match self.validation > 0.0 {
             true => {

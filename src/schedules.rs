@@ -15,6 +15,7 @@
 //! The `decay` that SGD took in older courses is `InverseTimeDecay` with `decay_steps: 1` and `decay_rate: decay`.
 
 use crate::error::{Error, Result};
+use crate::mistakes::{Mistake, Range};
 use std::f64::consts::PI;
 
 /// A learning rate as a function of the step; see the [module](self) for the equations.
@@ -158,7 +159,7 @@ impl Schedule {
     /// do not fit the values.
     pub fn check(&self) -> Result<()> {
         let wrong = |problem: String, hint: &str| Err(Error::invalid(problem, hint));
-        let numbers: &[(&str, f64)] = match *self {
+        let numbers: &[(&'static str, f64)] = match *self {
             Schedule::Constant(rate) => &[("learning rate", rate)],
             Schedule::ExponentialDecay { initial, decay_rate, .. }
             | Schedule::InverseTimeDecay { initial, decay_rate, .. } => {
@@ -179,7 +180,7 @@ impl Schedule {
         };
         for &(name, value) in numbers {
             if !(value >= 0.0 && value.is_finite()) {
-                return wrong(format!("the {name} is {value}"), "give a number that is 0 or more");
+                return Err(Mistake::Hyperparameter { name, value, range: Range::NotNegative }.into());
             }
         }
         match self {
@@ -207,7 +208,12 @@ impl Schedule {
                     return wrong(format!("the boundaries {boundaries:?} do not rise"), "sort them");
                 }
                 match values.iter().find(|v| !(**v >= 0.0 && v.is_finite())) {
-                    Some(v) => wrong(format!("a learning rate is {v}"), "give numbers that are 0 or more"),
+                    Some(&value) => Err(Mistake::Hyperparameter {
+                        name: "learning rate",
+                        value,
+                        range: Range::NotNegative,
+                    }
+                    .into()),
                     None => Ok(()),
                 }
             }

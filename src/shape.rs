@@ -75,6 +75,19 @@ impl Shape {
         (self.dims().iter().rev().skip(1).product(), cols)
     }
 
+    /// Where the `i`-th number stands, one position an axis: 30 of `[28, 28]` is at `[1, 2]`.
+    pub fn coordinates(&self, i: usize) -> Vec<usize> {
+        let mut rest = i;
+        let inwards = self.dims().iter().rev().map(|&n| {
+            let at = rest % n.max(1);
+            rest /= n.max(1);
+            at
+        });
+        let mut at: Vec<usize> = inwards.collect();
+        at.reverse();
+        at
+    }
+
     /// With a batch of `n` in front: `[28, 28] → [n, 28, 28]`.
     ///
     /// # Panics
@@ -143,6 +156,13 @@ mod tests {
         assert_eq!(Shape::from([2, 3, 4]).as_matrix(), (6, 4));
         assert_eq!(Shape::from([5]).as_matrix(), (1, 5));
         assert_eq!(Shape::SCALAR.as_matrix(), (1, 1));
+    }
+
+    #[test]
+    fn coordinates_count_the_last_axis_first() {
+        assert_eq!(Shape::from([28, 28]).coordinates(30), [1, 2]);
+        assert_eq!(Shape::from([2, 3, 4]).coordinates(23), [1, 2, 3]);
+        assert_eq!(Shape::SCALAR.coordinates(0), []);
     }
 
     #[test]

@@ -10,7 +10,10 @@ use tempfile::TempDir;
 fn handgrad(arguments: &str) -> Command {
     let mut command = Command::cargo_bin("handgrad").unwrap();
     command.args(arguments.split_whitespace()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in ["HANDGRAD_DATA", "HANDGRAD_FASHION_MNIST", "HANDGRAD_ISA", "HANDGRAD_CUDA_DRIVER"] {
+    for name in ["HANDGRAD_DATA", "HANDGRAD_FASHION_MNIST", "HANDGRAD_ISA", "HANDGRAD_CUDA_DRIVER"]
+        .into_iter()
+        .chain(["HANDGRAD_LANG", "LC_ALL", "LC_MESSAGES", "LANG"])
+    {
         command.env_remove(name);
     }
     command
@@ -169,11 +172,13 @@ fn names_that_nobody_knows_are_usage_errors() {
 
 #[test]
 fn values_out_of_range_are_usage_errors() {
-    for option in ["--epochs 0", "--batch-size 0", "--threads 0", "--limit 0", "--verbose 3", "--seed -1"] {
+    fails_with_hint(handgrad("train xor --epochs 0"), 2, "the number of epochs is 0");
+    fails_with_hint(handgrad("train xor --batch-size 0"), 2, "the batch size is 0");
+    for option in ["--threads 0", "--limit 0", "--verbose 3", "--seed -1"] {
         fails(handgrad(&format!("train xor {option}")), 2, option.split(' ').next().unwrap());
     }
     for rate in ["0", "-1", "nan", "inf", "fast"] {
-        fails(handgrad(&format!("train xor --learning-rate {rate}")), 2, "not a number above 0");
+        fails(handgrad(&format!("train xor --learning-rate {rate}")), 2, "learning");
     }
 }
 
@@ -225,7 +230,7 @@ fn bad_files_end_in_one_sentence() {
         ("promises 3367254359296 bytes", header(u32::MAX)),
         ("not an IDX file", b"<html>Not found</html>".to_vec()),
         ("element type 0x0a", [&[0, 0, 10, 3][..], &header(20)[4..]].concat()),
-        ("21 images, but 20 labels", [header(21), vec![0; 21 * 784]].concat()),
+        ("21 samples came with 20 targets", [header(21), vec![0; 21 * 784]].concat()),
     ];
     for (words, bytes) in cases {
         fails_with_hint(train_on(images(&bytes).path()), 1, words);
@@ -243,12 +248,12 @@ fn bad_data_ends_in_one_sentence() {
     let replaced = |name: &str, idx: Idx| data(|folder| idx.write(folder.join(name)).unwrap());
     let labels = |labels: Vec<u8>| Idx::new([20], Element::U8, labels).unwrap();
     let outside = replaced("train-labels-idx1-ubyte", labels(vec![10; 20]));
-    fails_with_hint(train_on(outside.path()), 1, "label 10 at position 0 is outside the 10 classes");
+    fails_with_hint(train_on(outside.path()), 1, "sample 0 has label 10, outside the 10 classes");
 
     let mut pixels = vec![0; 20 * 784 * 4];
     pixels[784 * 4..][..4].copy_from_slice(&f32::NAN.to_be_bytes());
     let nan = replaced("t10k-images-idx3-ubyte", Idx::new([20, 28, 28], Element::F32, pixels).unwrap());
-    fails_with_hint(train_on(nan.path()), 1, "x has NaN in sample 1 at position 0");
+    fails_with_hint(train_on(nan.path()), 1, "x has NaN in sample 1, position [0, 0]");
 
     let small =
         replaced("t10k-images-idx3-ubyte", Idx::new([20, 14, 56], Element::U8, vec![0; 20 * 784]).unwrap());

@@ -281,8 +281,8 @@ fn mistakes_are_explained() {
         ),
         (told(softmax(), sparse, &one_hot, fit()), "wants class numbers", "categorical_crossentropy"),
         (told(softmax(), categorical, &data, fit()), "the targets are labels", "one_hot"),
-        (told(softmax(), categorical, &twice.unwrap(), fit()), "targets are [N, 3, 3]", "encoded twice"),
-        (told(model(2, Activation::Softmax), sparse, &data, fit()), "is outside 0..2", "has 2 classes"),
+        (told(softmax(), categorical, &twice.unwrap(), fit()), "encoded twice", "one_hot(3)"),
+        (told(model(2, Activation::Softmax), sparse, &data, fit()), "outside the 2 classes", "3 units"),
         (told(model(1, Activation::Softmax), "mse", &xor(), fit()), "always 1", "sigmoid"),
         (told(model(3, Activation::Sigmoid), categorical, &one_hot, fit()), "sum to 1", "softmax"),
         (
@@ -290,7 +290,7 @@ fn mistakes_are_explained() {
             "one output for each class",
             "binary_crossentropy",
         ),
-        (told(softmax(), sparse, &data, fit().batch_size(0)), "batch_size is 0", "1 or more"),
+        (told(softmax(), sparse, &data, fit().batch_size(0)), "batch size is 0", "1 or more"),
         (told(softmax(), sparse, &data, fit().epochs(0)), "epochs is 0", "1 or more"),
         (told(softmax(), sparse, &data, fit().validation_split(0.0)), "leaves 20 of 20", "0.2"),
         (told(softmax(), sparse, &data, fit().validation_split(1.0)), "leaves 0 of 20", "0.2"),
@@ -300,7 +300,11 @@ fn mistakes_are_explained() {
             "1 sample weights for 20",
             "each sample",
         ),
-        (told(softmax(), sparse, &data, fit().class_weight([(0, -1.0)])), "weight is -1", "at least 0"),
+        (
+            told(softmax(), sparse, &data, fit().class_weight([(0, -1.0)])),
+            "weight of class 0 is -1",
+            "at least 0",
+        ),
         (
             told(for_images, sparse, &flat, fit()),
             "[N, 28, 28, 1], the data has [N, 784, 1]",

@@ -3,7 +3,8 @@
 //! Source: Prechelt 1998; names, defaults and the moment of stopping are Keras 3's.
 
 use super::{Callback, Flow};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::mistakes::Mistake;
 use crate::model::{Epoch, Sequential, Weight};
 
 /// Stops when `monitor` has not improved by more than `min_delta` for `patience` epochs.
@@ -104,7 +105,7 @@ impl Callback for EarlyStopping {
     fn on_epoch_end(&mut self, model: &mut Sequential, epoch: usize, record: &Epoch) -> Result<Flow> {
         let Some(value) = record.scores.get(&self.monitor) else {
             let known: Vec<&str> = record.scores.0.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(Error::unknown("figure to monitor", &self.monitor, &known));
+            return Err(Mistake::unknown_figure(&self.monitor, &known).into());
         };
         if self.improves(value) {
             (self.best, self.waited) = (Some((epoch, value)), 0);
@@ -170,7 +171,7 @@ mod tests {
         let mut model = Sequential::new();
         let record = Epoch { seconds: 0.0, scores: Scores(vec![("loss".into(), 1.0)]) };
         let e = EarlyStopping::new("val_los").on_epoch_end(&mut model, 0, &record).unwrap_err();
-        assert_eq!(e.to_string(), "unknown figure to monitor `val_los`");
-        assert!(e.hint().unwrap().contains("known: loss"));
+        assert_eq!(e.to_string(), "a callback watches `val_los`, but the epochs have only loss");
+        assert!(e.hint().unwrap().contains("validation_split"));
     }
 }

@@ -13,7 +13,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use handgrad::presets::PRESETS;
-use handgrad::{Error, Result};
+use handgrad::{Error, Language, Result};
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -34,6 +34,9 @@ Exit codes: 0 success, 1 error, 2 usage error.";
 #[derive(Parser)]
 #[command(name = "handgrad", version, after_help = EXAMPLES, arg_required_else_help = true)]
 struct Cli {
+    /// In which language mistakes are explained: en or ko [default: that of $HANDGRAD_LANG, or of the system, or en]
+    #[arg(long, global = true, value_name = "LANGUAGE")]
+    lang: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -54,7 +57,12 @@ enum Command {
 
 /// The whole program.
 pub(crate) fn run() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = Cli::parse();
+    let language = match cli.lang.as_deref().map(str::parse).transpose() {
+        Ok(chosen) => chosen.unwrap_or_else(usual_language),
+        Err(e) => return fail(&e, usual_language()),
+    };
+    let done = match cli.command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -63,19 +71,34 @@ pub(crate) fn run() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            let (red, cyan) = (AnsiColor::Red.on_default().bold(), AnsiColor::Cyan.on_default());
-            let mut text = format!("{red}error{red:#}: {e}\n");
-            if let Some(hint) = e.hint() {
-                text += &format!("  {cyan}hint{cyan:#}: {hint}\n");
-            }
-            let _ = anstream::stderr().write_all(text.as_bytes()); // there is nowhere left to complain
-            ExitCode::from(match e {
-                Error::UnknownName { .. } => 2,
-                _ => 1,
-            })
-        }
+        Err(e) => fail(&e, language),
     }
+}
+
+/// Says what went wrong, and with which code to end.
+fn fail(e: &Error, language: Language) -> ExitCode {
+    let (red, cyan) = (AnsiColor::Red.on_default().bold(), AnsiColor::Cyan.on_default());
+    let (error, hint) = match language {
+        Language::English => ("error", "hint"),
+        Language::Korean => ("오류", "도움말"),
+    };
+    let (sentence, remedy) = e.in_language(language);
+    let mut text = format!("{red}{error}{red:#}: {sentence}\n");
+    if let Some(remedy) = remedy {
+        text += &format!("  {cyan}{hint}{cyan:#}: {remedy}\n");
+    }
+    let _ = anstream::stderr().write_all(text.as_bytes()); // there is nowhere left to complain
+    ExitCode::from(match e {
+        Error::Mistake { mistake, .. } if mistake.is_misuse() => 2,
+        _ => 1,
+    })
+}
+
+/// The language of the first of these that is set, as POSIX has them; English where it is none of ours.
+fn usual_language() -> Language {
+    let names = ["HANDGRAD_LANG", "LC_ALL", "LC_MESSAGES", "LANG"];
+    let set = names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    set.and_then(|locale| Language::from_locale(&locale)).unwrap_or_default()
 }
 
 /// Prints a line. A reader that went away (`handgrad presets | head -1`) is no error.

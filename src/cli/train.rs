@@ -6,9 +6,10 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use handgrad::callbacks::EarlyStopping;
 use handgrad::data::{AtomicFile, Dataset};
+use handgrad::mistakes::{Count, Mistake, Range};
 use handgrad::model::{Compile, Fit, History, Scores};
 use handgrad::presets::{Figure, Figures, Parts, Preset, Source};
-use handgrad::{Device, Error, Optimizer, Result, Sequential};
+use handgrad::{Device, Optimizer, Result, Sequential};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -20,16 +21,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// How often to go through the training data [default: the preset's]
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = counted())]
     epochs: Option<usize>,
     /// How many samples share one update [default: the preset's]
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = counted())]
     batch_size: Option<usize>,
     /// sgd, rmsprop, adagrad, adadelta, adam, adamw, adamax or nadam [default: the preset's]
     #[arg(long, value_name = "NAME")]
     optimizer: Option<String>,
     /// How far a step goes [default: the optimizer's]
-    #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
@@ -55,15 +56,26 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1 << 32)
 }
 
-fn positive(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(x) if x.is_finite() && x > 0.0 => Ok(x),
-        _ => Err("not a number above 0".into()),
+/// A number whose 0 is explained as a mistake, in the language of the others.
+fn counted() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(..=1 << 32)
+}
+
+/// The mistakes that can be made with these options alone.
+fn check(arguments: &Arguments) -> Result<()> {
+    match (arguments.epochs, arguments.batch_size, arguments.learning_rate) {
+        (Some(0), _, _) => Err(Mistake::Zero(Count::Epochs).into()),
+        (_, Some(0), _) => Err(Mistake::Zero(Count::BatchSize).into()),
+        (_, _, Some(value)) if !(value > 0.0 && value.is_finite()) => {
+            Err(Mistake::Hyperparameter { name: "learning rate", value, range: Range::Positive }.into())
+        }
+        _ => Ok(()),
     }
 }
 
 /// Everything that can be wrong is found out before the training begins.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    check(arguments)?;
     let preset = Preset::named(&arguments.preset)?;
     let mut optimizer: Optimizer = arguments.optimizer.as_deref().unwrap_or(preset.optimizer).parse()?;
     if let Some(rate) = arguments.learning_rate {
@@ -77,6 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         drop(AtomicFile::create(path)?);
     }
     let data = preset.load(arguments.data.as_deref(), arguments.limit, arguments.seed)?;
+    let rate = optimizer.learning_rate_now();
     let epochs = arguments.epochs.unwrap_or(preset.epochs);
     let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
 
@@ -88,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         "training  {epochs} × {} samples in batches of {batch_size}, {} with learning rate {}, {}, seed {}",
         data.train.len(),
         optimizer.name(),
-        optimizer.learning_rate_now(),
+        rate,
         preset.loss,
         arguments.seed,
     ))?;
@@ -111,10 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let history = model.fit(&data.train, fit)?;
     if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
-        return Err(Error::data(
-            format!("training diverged: after epoch {} the loss is no longer a number", epoch + 1),
-            "give a lower --learning-rate, or another --optimizer",
-        ));
+        return Err(Mistake::Diverged { epoch: epoch + 1, learning_rate: rate }.into());
     }
     let test = data.test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
 
@@ -130,8 +140,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let kept = best.unwrap_or(history.epochs.len() - 1);
     compare(preset, &history, kept, test.as_ref())?;
-    let rate = samples_per_second(&history, data.train.len());
-    say(format!("{rate:.0} samples/s in training, validation not counted"))?;
+    let speed = samples_per_second(&history, data.train.len());
+    say(format!("{speed:.0} samples/s in training, validation not counted"))?;
 
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
@@ -141,7 +151,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
         parameters: model.parameter_count()?,
         weights_sha256: fingerprint(&model.get_weights()?),
-        samples_per_second: rate,
+        samples_per_second: speed,
         epochs: history.epochs.iter().map(Into::into).collect(),
         test: test.as_ref().map(Into::into),
     };

@@ -2,6 +2,8 @@
 
 use super::features::{Features, Targets, flatten};
 use crate::error::{Error, Result};
+use crate::layers::reshape::nearest;
+use crate::mistakes::{Mistake, Part};
 use crate::rng::Rng;
 use crate::shape::{MAX_DIMS, Shape};
 
@@ -53,10 +55,7 @@ impl Dataset {
         y.check()?;
         let len = x.len();
         if len != y.len() {
-            return Err(Error::data(
-                format!("{len} samples came with {} targets", y.len()),
-                "give each sample one target, in the same order",
-            ));
+            return Err(Mistake::Counts { samples: len, targets: y.len() }.into());
         }
         if u32::try_from(len).is_err() {
             return Err(Error::data(
@@ -72,7 +71,7 @@ impl Dataset {
     /// # Errors
     /// As [`new`](Dataset::new), and rows of different lengths.
     pub fn from_rows(x: &[impl AsRef<[f32]>], y: &[impl AsRef<[f32]>]) -> Result<Dataset> {
-        let (sample, values) = flatten(y, "y")?;
+        let (sample, values) = flatten(y, Part::Y)?;
         Dataset::new(Features::from_rows(x)?, Targets::Values { sample, values })
     }
 
@@ -108,7 +107,7 @@ impl Dataset {
     /// `n` is 0.
     pub fn take(mut self, n: usize) -> Result<Dataset> {
         if n == 0 {
-            return Err(empty_part("a dataset of 0 samples"));
+            return Err(Mistake::NothingLeft { part: 0, of: self.len }.into());
         }
         if n < self.len {
             self.x.split_off(n);
@@ -124,7 +123,7 @@ impl Dataset {
     /// No position, or one past the end.
     pub fn subset(&self, order: &[usize]) -> Result<Dataset> {
         if order.is_empty() {
-            return Err(empty_part("a subset of 0 samples"));
+            return Err(Mistake::NothingLeft { part: 0, of: self.len }.into());
         }
         if let Some(i) = order.iter().find(|&&i| i >= self.len) {
             return Err(Error::data(
@@ -147,8 +146,7 @@ impl Dataset {
     /// One of the parts would be empty.
     pub fn split_at(mut self, at: usize) -> Result<(Dataset, Dataset)> {
         if at == 0 || at >= self.len {
-            let whole = self.len;
-            return Err(empty_part(&format!("a split of {whole} samples at {at}")));
+            return Err(Mistake::NothingLeft { part: at, of: self.len }.into());
         }
         let rest = Dataset { x: self.x.split_off(at), y: self.y.split_off(at), len: self.len - at };
         self.len = at;
@@ -179,15 +177,10 @@ impl Dataset {
         let test = match test_size.into() {
             TestSize::Count(n) => n,
             TestSize::Share(s) if s > 0.0 && s < 1.0 => (s * self.len as f64).round() as usize,
-            TestSize::Share(s) => {
-                return Err(Error::invalid(
-                    format!("a test share of {s} leaves nothing on one side"),
-                    "give a share between 0 and 1, such as 0.2, or a count",
-                ));
-            }
+            TestSize::Share(share) => return Err(Mistake::TestShare { share }.into()),
         };
         if test == 0 || test >= self.len {
-            return Err(empty_part(&format!("setting {test} of {} samples aside", self.len)));
+            return Err(Mistake::NothingLeft { part: test, of: self.len }.into());
         }
         let mut order = self.random_order(seed);
         if stratified {
@@ -247,11 +240,8 @@ impl Dataset {
         let (sample, labels) = match &self.y {
             Targets::Labels { sample, labels } => (*sample, labels),
             Targets::Values { sample, .. } => {
-                return Err(Error::data(
-                    format!("the targets are already values of shape {}", sample.batched(self.len))
-                        + ": one-hot labels encoded twice?",
-                    "encode labels once, or keep them as they are with a sparse loss",
-                ));
+                let targets = [&[self.len], sample.dims()].concat();
+                return Err(Mistake::EncodedAgain { targets, classes }.into());
             }
         };
         self.check_labels(classes)?;
@@ -271,15 +261,10 @@ impl Dataset {
     /// # Errors
     /// A label of `classes` or more, and where.
     pub fn check_labels(&self, classes: usize) -> Result<()> {
-        if let Targets::Labels { sample, labels } = &self.y
-            && let Some(i) = labels.iter().position(|&l| l as usize >= classes)
-        {
-            return Err(Error::data(
-                format!("sample {} has label {}, outside the {classes} classes", i / sample.len(), labels[i]),
-                format!("labels go from 0 to {}; count the classes again", classes.saturating_sub(1)),
-            ));
+        match &self.y {
+            Targets::Labels { sample, labels } => check_labels(labels, sample.len(), classes, || None),
+            Targets::Values { .. } => Ok(()),
         }
-        Ok(())
     }
 
     /// The same numbers with another shape of a sample: `[784]` as `[28, 28, 1]`.
@@ -288,10 +273,14 @@ impl Dataset {
     /// The two shapes do not have the same number of elements.
     pub fn reshape(mut self, sample: impl Into<Shape>) -> Result<Dataset> {
         let (from, to) = (self.x.sample(), sample.into());
-        if from.len() != to.len() || to.rank() >= MAX_DIMS {
+        if from.len() != to.len() {
+            let nearest = nearest(to, from.len());
+            return Err(Mistake::ReshapeCount { layer: None, from, to, nearest }.into());
+        }
+        if to.rank() >= MAX_DIMS {
             return Err(Error::data(
-                format!("samples of shape {from} ({} numbers) cannot become {to} ({})", from.len(), to.len()),
-                "give a shape with the same number of elements, in at most five dimensions",
+                format!("samples cannot have the {} dimensions of {to}", to.rank()),
+                "a sample has at most five dimensions: the batch is the sixth",
             ));
         }
         self.x.set_sample(to);
@@ -371,8 +360,17 @@ const SPLIT_STREAM: u64 = u64::from_be_bytes(*b"datasplt");
 /// More classes than anyone has; labels beyond it are not labels.
 const MAX_CLASSES: usize = 1 << 24;
 
-fn empty_part(what: &str) -> Error {
-    Error::data(format!("{what} leaves nothing to work on"), "leave at least one sample on each side")
+/// Checks that every label is below `classes`, those of the layer that `layer` names, if one is to blame.
+pub(crate) fn check_labels(
+    labels: &[u32],
+    width: usize,
+    classes: usize,
+    layer: impl Fn() -> Option<String>,
+) -> Result<()> {
+    let Some(i) = labels.iter().position(|&l| l as usize >= classes) else { return Ok(()) };
+    let label = labels[i];
+    let from_one = label as usize == classes && labels.iter().all(|l| (1..=label).contains(l));
+    Err(Mistake::LabelOutside { layer: layer(), label, sample: i / width, classes, from_one }.into())
 }
 
 #[cfg(test)]
@@ -426,8 +424,11 @@ mod tests {
             let x = Features::F32 { sample: 2.into(), values };
             Dataset::new(x, Targets::labels(labels)).unwrap_err().to_string()
         };
-        assert_eq!(bad(vec![0., 1., f32::NAN, 2.], vec![0, 1]), "x has NaN in sample 1 at position 0");
-        assert_eq!(bad(vec![0., f32::INFINITY], vec![0]), "x has inf in sample 0 at position 1");
+        assert_eq!(
+            bad(vec![0., 1., f32::NAN, 2.], vec![0, 1]),
+            "x has NaN in sample 1, column 0 (counted from 0)"
+        );
+        assert_eq!(bad(vec![0., f32::INFINITY], vec![0]), "x has inf in sample 0, column 1 (counted from 0)");
         assert_eq!(bad(vec![0., 1.], vec![0, 1]), "1 samples came with 2 targets");
         assert!(bad(vec![], vec![]).starts_with("x is empty"));
         assert!(bad(vec![0.; 3], vec![0]).contains("not a multiple"));

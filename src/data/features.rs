@@ -2,6 +2,7 @@
 
 use crate::backend::HostRows;
 use crate::error::{Error, Result};
+use crate::mistakes::{Mistake, Part};
 use crate::shape::{MAX_DIMS, Shape};
 
 /// What goes into a model: samples of one shape, one after the other, row-major.
@@ -50,7 +51,7 @@ impl Features {
     /// # Errors
     /// No row, rows of different lengths, a number that is not finite.
     pub fn from_rows(rows: &[impl AsRef<[f32]>]) -> Result<Features> {
-        let (sample, values) = flatten(rows, "x")?;
+        let (sample, values) = flatten(rows, Part::X)?;
         let x = Features::F32 { sample, values };
         x.check()?;
         Ok(x)
@@ -98,9 +99,9 @@ impl Features {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn check(&self) -> Result<()> {
-        check_layout("x", self.sample(), self.rows().len())?;
+        check_layout(Part::X, self.sample(), self.rows().len())?;
         match self {
-            Features::F32 { sample, values } => check_finite("x", *sample, values),
+            Features::F32 { sample, values } => check_finite(Part::X, *sample, values),
             Features::Bytes { scale, .. } if !(scale.is_finite() && *scale != 0.0) => Err(Error::data(
                 format!("a byte of x cannot be worth {scale}"),
                 "give a scale such as 1.0 / 255.0",
@@ -183,9 +184,9 @@ impl Targets {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        check_layout("y", self.sample(), self.numbers())?;
+        check_layout(Part::Y, self.sample(), self.numbers())?;
         match self {
-            Targets::Values { sample, values } => check_finite("y", *sample, values),
+            Targets::Values { sample, values } => check_finite(Part::Y, *sample, values),
             Targets::Labels { .. } => Ok(()),
         }
     }
@@ -221,55 +222,37 @@ fn gather<T: Copy>(values: &[T], row: usize, order: &[usize]) -> Vec<T> {
     gathered
 }
 
-pub(super) fn flatten(rows: &[impl AsRef<[f32]>], what: &str) -> Result<(Shape, Vec<f32>)> {
+pub(super) fn flatten(rows: &[impl AsRef<[f32]>], part: Part) -> Result<(Shape, Vec<f32>)> {
     let width = rows.first().map_or(0, |row| row.as_ref().len());
     if let Some(i) = rows.iter().position(|row| row.as_ref().len() != width) {
-        return Err(Error::data(
-            format!("row {i} of {what} has {} numbers, row 0 has {width}", rows[i].as_ref().len()),
-            "give rows of equal length",
-        ));
+        let (numbers, row) = (rows[i].as_ref().len(), i);
+        return Err(Mistake::RaggedRow { part, row, numbers, expected: width }.into());
     }
     let values = rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect();
     Ok((Shape::new(&[width])?, values))
 }
 
 /// Whole samples, and at least one.
-fn check_layout(what: &str, sample: Shape, numbers: usize) -> Result<()> {
+fn check_layout(part: Part, sample: Shape, numbers: usize) -> Result<()> {
     if numbers == 0 || sample.len() == 0 {
-        return Err(Error::data(
-            format!("{what} is empty: {numbers} numbers for samples of shape {sample}"),
-            "give at least one sample of at least one number",
-        ));
+        let mut shape = sample.dims().to_vec();
+        shape.insert(0, numbers.checked_div(sample.len()).unwrap_or(0));
+        return Err(Mistake::Empty { part: Some(part), shape }.into());
     }
     if !numbers.is_multiple_of(sample.len()) {
-        return Err(Error::data(
-            format!(
-                "{what} has {numbers} numbers, not a multiple of a sample's {} (shape {sample})",
-                sample.len()
-            ),
-            "give whole samples, one after the other",
-        ));
+        return Err(Mistake::BrokenSample { part, sample, numbers }.into());
     }
     if sample.rank() >= MAX_DIMS {
         return Err(Error::data(
-            format!("a sample of {what} has {} dimensions ({sample})", sample.rank()),
+            format!("a sample of {part} has {} dimensions ({sample})", sample.rank()),
             "a sample has at most five dimensions: the batch is the sixth",
         ));
     }
     Ok(())
 }
 
-fn check_finite(what: &str, sample: Shape, values: &[f32]) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(i) => Err(Error::data(
-            format!(
-                "{what} has {} in sample {} at position {}",
-                values[i],
-                i / sample.len(),
-                i % sample.len()
-            ),
-            "remove or replace the samples with missing numbers before training",
-        )),
-    }
+fn check_finite(part: Part, sample: Shape, values: &[f32]) -> Result<()> {
+    let Some(i) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let (value, at) = (values[i], sample.coordinates(i % sample.len()));
+    Err(Mistake::NotFinite { part, value, sample: i / sample.len(), at }.into())
 }

@@ -14,6 +14,7 @@
 
 use super::atomic::AtomicFile;
 use crate::error::{Error, Result};
+use crate::mistakes::Mistake;
 use crate::shape::{MAX_DIMS, Shape};
 use byteorder::{BigEndian, ByteOrder, ReadBytesExt, WriteBytesExt};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
@@ -222,10 +223,7 @@ fn parse(file: &mut impl Read, length: Length, path: &Path) -> Result<Idx> {
     }
     let dims = &dims[..rank];
     if dims.contains(&0) {
-        return Err(wrong(
-            format!("an array of shape {dims:?}, without any element"),
-            "give a file with at least one",
-        ));
+        return Err(Error::from(Mistake::Empty { part: None, shape: dims.to_vec() }).in_file(path));
     }
 
     // No allocation before this point, and none larger than this.
@@ -329,7 +327,7 @@ mod tests {
             (&[0, 0, 7, 1, 0, 0, 0, 1, 0], "element type 0x07"),
             (&[0, 0, 8, 0, 1], "an array of 0 dimensions"),
             (&[0, 0, 8, 7, 1], "an array of 7 dimensions"),
-            (&[0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 3], "without any element"),
+            (&[0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 3], "the data is empty"),
             (&good[..9], "promises 10 bytes, the file has 9"),
             (&[&good[..], &[0]].concat(), "promises 10 bytes, the file has 11"),
             (&huge, "promises more than 2⁶⁴ bytes"),

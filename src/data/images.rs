@@ -1,9 +1,10 @@
 //! MNIST, Fashion-MNIST and whatever else comes in the same four files.
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, check_labels};
 use super::features::{Features, Targets};
 use super::idx::{Element, Idx};
 use crate::error::{Error, Result};
+use crate::mistakes::Mistake;
 use std::path::{Path, PathBuf};
 
 /// Pictures of one size with a class each, in a part to train on and one to test on.
@@ -80,14 +81,8 @@ fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
         let problem = format!("labels of shape {} and type {:?}", labels.shape(), labels.element());
         return Err(Error::format(&labels_path, problem, "labels are one byte each, in one dimension"));
     }
-    if let Some(i) = labels.bytes().iter().position(|&l| usize::from(l) >= classes) {
-        let problem = format!("label {} at position {i} is outside the {classes} classes", labels.bytes()[i]);
-        return Err(Error::format(
-            &labels_path,
-            problem,
-            format!("labels go from 0 to {}", classes.saturating_sub(1)),
-        ));
-    }
+    let numbers: Vec<u32> = labels.bytes().iter().map(|&l| u32::from(l)).collect();
+    check_labels(&numbers, 1, classes, || None).map_err(|e| e.in_file(&labels_path))?;
 
     let images = Idx::read(&images_path)?;
     let shape = images.shape();
@@ -100,13 +95,8 @@ fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
         ));
     }
     if shape.rows() != labels.shape().len() {
-        let problem = format!(
-            "{} images, but {} labels in {}",
-            shape.rows(),
-            labels.shape().len(),
-            labels_path.display()
-        );
-        return Err(Error::format(&images_path, problem, "use images and labels of one data set"));
+        let counts = Mistake::Counts { samples: shape.rows(), targets: numbers.len() };
+        return Err(Error::from(counts).in_file(&labels_path));
     }
     let x = match images.element() {
         Element::U8 => {
@@ -114,9 +104,7 @@ fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
         }
         _ => Features::F32 { sample: shape.sample(), values: images.to_f32() },
     };
-    let labels = labels.bytes().iter().map(|&l| u32::from(l)).collect();
-    Dataset::new(x, Targets::labels(labels))
-        .map_err(|e| Error::format(&images_path, e.to_string(), e.hint().unwrap_or("")))
+    Dataset::new(x, Targets::labels(numbers)).map_err(|e| e.in_file(&images_path))
 }
 
 /// The file `stem-kind`, or `stem.kind` as some archives have it, plain or gzipped.
@@ -186,9 +174,9 @@ mod tests {
     fn files_that_do_not_fit_say_so() {
         let error = |folder: &Path| ImageDataset::read(folder, 10).unwrap_err().to_string();
         let bad_label = folder(|_, labels| labels[1] = 10);
-        assert!(error(bad_label.path()).ends_with("label 10 at position 1 is outside the 10 classes"));
+        assert!(error(bad_label.path()).ends_with("sample 1 has label 10, outside the 10 classes"));
         let extra_label = folder(|_, labels| labels.push(1));
-        assert!(error(extra_label.path()).contains("2 images, but 3 labels"));
+        assert!(error(extra_label.path()).contains("2 samples came with 3 targets"));
         let no_labels = folder(|_, _| ());
         std::fs::remove_file(no_labels.path().join("t10k-labels.idx1-ubyte")).unwrap();
         assert!(
@@ -201,8 +189,8 @@ mod tests {
         floats[16..20].copy_from_slice(&f32::NAN.to_be_bytes());
         let images = Idx::new([2, 2, 3], Element::F32, floats.to_vec()).unwrap();
         images.write(nan.path().join("train-images-idx3-ubyte.gz")).unwrap();
-        assert!(
-            error(nan.path()).ends_with("train-images-idx3-ubyte.gz: x has NaN in sample 0 at position 4")
-        );
+        assert!(error(nan.path()).ends_with(
+            "train-images-idx3-ubyte.gz: x has NaN in sample 0, position [1, 1] (counted from 0)"
+        ));
     }
 }

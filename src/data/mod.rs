@@ -10,6 +10,7 @@ mod idx;
 mod images;
 
 pub use atomic::AtomicFile;
+pub(crate) use dataset::check_labels;
 pub use dataset::{Dataset, TestSize};
 pub use features::{Features, Targets};
 pub use idx::{Element, Idx};

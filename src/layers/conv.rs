@@ -24,6 +24,7 @@ use super::{Build, Cx, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::initializers::Initializer;
+use crate::mistakes::{Mistake, Units};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, View, ViewMut};
 use crate::window::{Padding, Window};
@@ -153,7 +154,7 @@ impl<const D: usize> Layer for Conv<D> {
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
         let (kernel, strides, dilation) = (self.kernel_size, self.strides, self.dilation_rate);
         if self.filters == 0 {
-            return Err(cx.config_error(self, "no filters", "give the layer at least one filter"));
+            return Err(Mistake::NoUnits { layer: cx.called(self), units: Units::Filters }.into());
         }
         if strides.0.iter().any(|&s| s > 1) && dilation.0.iter().any(|&d| d > 1) {
             let problem = format!("strides {strides} and dilation {dilation} cannot both be more than 1");

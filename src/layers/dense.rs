@@ -17,6 +17,7 @@ use crate::activations::Activation;
 use crate::backend::Gemm;
 use crate::error::Result;
 use crate::initializers::Initializer;
+use crate::mistakes::{Mistake, Units};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, View, ViewMut};
 
@@ -103,8 +104,11 @@ impl Layer for Dense {
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
         let features = input.last();
-        if input.rank() == 0 || input.len() == 0 || self.units == 0 {
-            let hint = "give the layer at least one unit and one feature";
+        if self.units == 0 {
+            return Err(Mistake::NoUnits { layer: cx.called(self), units: Units::Units }.into());
+        }
+        if input.rank() == 0 || input.len() == 0 {
+            let hint = "give the layer at least one feature: Reshape::new([1]) before it makes one of a single number";
             return Err(cx.shape_error(self, input, "[N, ..., features]", hint));
         }
         let kernel = cx.param("kernel", Shape::new(&[features, self.units])?, self.kernel_initializer)?;
@@ -257,8 +261,8 @@ mod tests {
     #[test]
     fn no_units_is_an_error() {
         let (error, hint) = refusal(Dense::new(0), [3]);
-        assert_eq!(error, "layer `on_trial (Dense 0)` got [N, 3], expected [N, ..., features]");
-        assert_eq!(hint, "give the layer at least one unit and one feature");
+        assert_eq!(error, "layer `on_trial (Dense 0)` has no units");
+        assert_eq!(hint, "give it at least one unit: the first number after the layer's name says how many");
         assert!(refusal(Dense::new(usize::MAX), [3]).0.contains("too large"));
     }
 }

@@ -14,6 +14,7 @@
 
 use super::{Build, Cx, Layer};
 use crate::error::Result;
+use crate::mistakes::Mistake;
 use crate::shape::Shape;
 use crate::tensor::{View, ViewMut};
 
@@ -56,12 +57,7 @@ impl Layer for Dropout {
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
         if !(0.0..1.0).contains(&self.rate) {
-            let problem = format!("rate {} is not in 0 ≤ rate < 1", self.rate);
-            return Err(cx.config_error(
-                self,
-                problem,
-                "the rate is the share to drop: 0.25 drops a quarter",
-            ));
+            return Err(Mistake::DropoutRate { layer: cx.called(self), rate: self.rate }.into());
         }
         Ok(input)
     }
@@ -109,7 +105,7 @@ mod tests {
             let (error, hint) = refusal(Dropout::new(rate), [4]);
             let problem = format!("rate {rate} is not in 0 ≤ rate < 1");
             assert_eq!(error, format!("layer `on_trial (Dropout {rate})`: {problem}"));
-            assert!(hint.contains("0.25 drops a quarter"));
+            assert!(hint.contains(if rate == 25.0 { "did you mean 0.25?" } else { "0.25 drops a quarter" }));
         }
     }
 }

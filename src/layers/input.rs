@@ -9,6 +9,7 @@
 
 use super::{Build, Cx, Layer};
 use crate::error::Result;
+use crate::mistakes::Mistake;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::tensor::{View, ViewMut};
 
@@ -47,11 +48,8 @@ impl Layer for Input {
             return Err(cx.config_error(self, "too many dimensions", hint));
         }
         if input != self.shape {
-            let hint = match input.len() == self.shape.len() {
-                true => format!("reshape the samples to {}, or declare Input::new({input})", self.shape),
-                false => format!("give samples of that shape, or declare Input::new({input})"),
-            };
-            return Err(cx.shape_error(self, input, &self.shape.per_sample(), &hint));
+            let (layer, declared) = (cx.called(self), self.shape);
+            return Err(Mistake::DeclaredInput { layer, declared, got: input }.into());
         }
         Ok(input)
     }

@@ -171,6 +171,11 @@ pub struct Build<'a> {
 }
 
 impl Build<'_> {
+    /// How errors call `layer`: `conv2d_1 (Conv2D 64, 3×3)`.
+    pub fn called(&self, layer: &dyn Layer) -> String {
+        called(self.name, layer)
+    }
+
     /// A trainable parameter with initial values drawn by `init`.
     ///
     /// # Errors
@@ -193,7 +198,7 @@ impl Build<'_> {
     /// The error of a layer that cannot work with `input`.
     pub fn shape_error(&self, layer: &dyn Layer, input: Shape, expected: &str, hint: &str) -> Error {
         Error::LayerShape {
-            layer: format!("{} ({})", self.name, layer.describe()),
+            layer: self.called(layer),
             got: input.per_sample(),
             expected: expected.into(),
             hint: hint.into(),
@@ -202,7 +207,7 @@ impl Build<'_> {
 
     /// The error of a layer whose configuration makes no sense, alone or with this input.
     pub fn config_error(&self, layer: &dyn Layer, problem: impl Display, hint: impl Into<String>) -> Error {
-        Error::invalid(format!("layer `{} ({})`: {problem}", self.name, layer.describe()), hint)
+        Error::invalid(format!("layer `{}`: {problem}", self.called(layer)), hint)
     }
 }
 
@@ -241,6 +246,11 @@ pub struct Cx<'a> {
     pub noise: Noise,
     /// The block that all layers share, at least as long as the layer asked for in `plan`. Holds anything.
     pub scratch: ViewMut<'a>,
+}
+
+/// How errors call a layer: by its name and its configuration.
+pub(crate) fn called(name: &str, layer: &dyn Layer) -> String {
+    format!("{name} ({})", layer.describe())
 }
 
 /// The error of a layer that is used before it is built.

@@ -11,6 +11,7 @@ use crate::activations::Activation;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::initializers::Initializer;
+use crate::mistakes::{Mistake, Units};
 use crate::shape::Shape;
 use crate::steps::is_cut;
 pub(super) use crate::steps::{at, at_mut, before, pair_mut, state_mut};
@@ -106,16 +107,14 @@ impl Options {
         activations: &[Activation],
     ) -> Result<(usize, usize)> {
         let &[steps, features] = input.dims() else {
-            let hint = match input.rank() {
-                1 => {
-                    "a sequence has time steps: add Reshape before it, or return_sequences(true) to the layer below"
-                }
-                _ => "a recurrent layer walks over one dimension: fold the others with Reshape",
-            };
-            return Err(cx.shape_error(layer, input, "[N, steps, features]", hint));
+            let layer = cx.called(layer);
+            return Err(Mistake::SequenceWanted { layer, got: input, last_step_of: None }.into());
         };
-        if steps == 0 || features == 0 || self.units == 0 {
-            let hint = "use at least one unit, one step and one feature";
+        if self.units == 0 {
+            return Err(Mistake::NoUnits { layer: cx.called(layer), units: Units::Units }.into());
+        }
+        if steps == 0 || features == 0 {
+            let hint = "use at least one step and one feature";
             return Err(cx.shape_error(layer, input, "[N, steps, features]", hint));
         }
         if self.truncate == Some(0) {

@@ -9,6 +9,7 @@
 
 use super::{Build, Cx, Layer};
 use crate::error::Result;
+use crate::mistakes::Mistake;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::tensor::{View, ViewMut};
 
@@ -50,18 +51,8 @@ impl Layer for Reshape {
             return Err(cx.config_error(self, "too many dimensions", hint));
         }
         if input.len() != self.target.len() {
-            let (have, want) = (input.len(), self.target.len());
-            let rule = format!("a reshape keeps every number, and {have} are not {want}");
-            let hint = match nearest(self.target, have) {
-                Some(near) => format!("{rule}: did you mean {near}?"),
-                None => format!("{rule}: choose extents whose product is {have}"),
-            };
-            return Err(cx.shape_error(
-                self,
-                input,
-                &format!("[N, ...] with {want} numbers a sample"),
-                &hint,
-            ));
+            let (layer, nearest) = (Some(cx.called(self)), nearest(self.target, input.len()));
+            return Err(Mistake::ReshapeCount { layer, from: input, to: self.target, nearest }.into());
         }
         Ok(self.target)
     }
@@ -80,7 +71,7 @@ impl Layer for Reshape {
 }
 
 /// `target` with one extent changed so that it holds `len` numbers, if that can be; the last such extent.
-fn nearest(target: Shape, len: usize) -> Option<Shape> {
+pub(crate) fn nearest(target: Shape, len: usize) -> Option<Shape> {
     (0..target.rank()).rev().find_map(|axis| {
         let mut dims = target.dims().to_vec();
         dims[axis] = 1;
@@ -126,7 +117,7 @@ mod tests {
     fn an_input_of_another_shape_is_an_error() {
         let (error, hint) = refusal(Input::new([28, 28, 1]), [784]);
         assert_eq!(error, "layer `on_trial (Input [28, 28, 1])` got [N, 784], expected [N, 28, 28, 1]");
-        assert_eq!(hint, "reshape the samples to [28, 28, 1], or declare Input::new([784])");
+        assert_eq!(hint, "reshape the samples: `data.reshape([28, 28, 1])?`, or declare Input::new(784)");
         assert!(refusal(Input::new([3]), [4]).1.starts_with("give samples of that shape"));
         assert!(refusal(Input::new([1; 6]), [1]).1.contains("up to 5 dimensions"));
     }

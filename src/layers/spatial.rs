@@ -1,7 +1,8 @@
 //! What convolution and pooling share: a number for each axis of space, and the check of the images that come in.
 
 use super::{Build, Layer};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::mistakes::Mistake;
 use crate::shape::Shape;
 use crate::window::{Padding, Window};
 use std::fmt;
@@ -51,7 +52,28 @@ pub(super) fn window<const D: usize>(
     padding: Padding,
 ) -> Result<Window> {
     if input.rank() != D + 1 {
-        return Err(not_an_image::<D>(cx, layer, input));
+        let layer = cx.called(layer);
+        return Err(Mistake::ImageWanted { layer, got: input, axes: D, flattened: None }.into());
+    }
+    if padding == Padding::Valid {
+        let reach = |a: usize| kernel.0[a].saturating_sub(1).saturating_mul(dilation.0[a]).saturating_add(1);
+        let extents = &input.dims()[..D];
+        // Farther than this is no slip but a number too large for a window, which `Window::new` says.
+        let small = |a: &usize| reach(*a) > extents[*a] && extents[*a] > 0 && reach(*a) <= 1 << 31;
+        if let Some(a) = (0..D).find(small) {
+            return Err(Mistake::WindowTooLarge {
+                layer: cx.called(layer),
+                got: input,
+                reach: reach(a),
+                extent: extents[a],
+                channels_first: a == 0
+                    && D == 2
+                    && matches!(extents[0], 1 | 3)
+                    && extents[1] > extents[0]
+                    && extents[1] == input.last(),
+            }
+            .into());
+        }
     }
     Window::new(input, &kernel.0, &strides.0, &dilation.0, padding)
         .map_err(|e| cx.config_error(layer, &e, e.hint().unwrap_or_default()))
@@ -61,21 +83,4 @@ pub(super) fn window<const D: usize>(
 pub(super) fn image<const D: usize>(extents: [usize; 3], channels: usize) -> Result<Shape> {
     let [d, h, w] = extents;
     Shape::new(&[d, h, w, channels][3 - D..])
-}
-
-fn not_an_image<const D: usize>(cx: &Build, layer: &dyn Layer, input: Shape) -> Error {
-    let expected =
-        ["[N, steps, channels]", "[N, height, width, channels]", "[N, depth, height, width, channels]"];
-    let side = input.len().isqrt();
-    let hint = match input.rank() {
-        rank if rank == D => {
-            let with_channel: Vec<usize> = input.dims().iter().copied().chain([1]).collect();
-            format!("add Reshape::new({with_channel:?}) before it")
-        }
-        1 if D == 2 && side * side == input.len() => {
-            format!("add Reshape::new([{side}, {side}, 1]) before it")
-        }
-        _ => format!("add a Reshape before it that gives extents of space ({D}) and then channels"),
-    };
-    cx.shape_error(layer, input, expected[D - 1], &hint)
 }

@@ -33,6 +33,7 @@ use crate::backend::Target;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
+use crate::mistakes::Mistake;
 use crate::shape::Shape;
 use crate::tensor::View;
 
@@ -135,14 +136,7 @@ pub fn from_name(name: &str, loss: Loss, output: Shape) -> Result<Box<dyn Metric
     };
     let categorical = name.starts_with("categorical") || name.starts_with("top_k");
     if (name.starts_with("sparse") && !loss.is_sparse()) || (categorical && loss.is_sparse()) {
-        let (has, wants) = match loss.is_sparse() {
-            true => ("labels", "one-hot rows"),
-            false => ("values", "labels"),
-        };
-        return Err(Error::invalid(
-            format!("the metric `{name}` is for {wants}, but the loss `{loss}` is for {has}"),
-            "use the metric `accuracy`: it takes the targets as the loss does",
-        ));
+        return Err(Mistake::MetricTargets { metric: name.to_string(), loss }.into());
     }
     if let Some(score) = score {
         return Ok(Box::new(RowMean::of_score(name, score)));

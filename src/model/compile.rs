@@ -1,11 +1,12 @@
 //! Loss, optimizer and metrics, and the checks that they fit the model and the data.
 
-use super::{Nodes, Scores};
+use super::{Node, Nodes, Scores};
 use crate::activations::Activation;
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Targets, check_labels};
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::metrics::{self, Mean, Metric};
+use crate::mistakes::Mistake;
 use crate::optimizers::{Optimizer, RmsProp};
 use crate::shape::Shape;
 
@@ -84,6 +85,7 @@ impl Compiled {
     pub(super) fn new(compile: Compile) -> Result<Compiled> {
         let Compile { loss, optimizer, metrics } = compile;
         let (loss, optimizer) = (loss?, optimizer?);
+        optimizer.check()?;
         let folded = Activation::Linear;
         Ok(Compiled { loss, computed: loss, folded, optimizer, choices: metrics, metrics: Vec::new() })
     }
@@ -93,7 +95,7 @@ impl Compiled {
     pub(super) fn fit_to_model(&mut self, nodes: &mut Nodes) -> Result<()> {
         let Some(node) = nodes.0.last_mut() else { return Ok(()) };
         let (output, activation) = (node.output, node.layer.output_activation());
-        check_output(self.loss, output, activation, &node.name)?;
+        check_output(self.loss, output, activation, node)?;
         (self.computed, self.folded) = match self.loss.fold(activation) {
             Some(from_logits) => (from_logits, activation),
             None => (self.loss, Activation::Linear),
@@ -124,79 +126,70 @@ pub(crate) fn scores(loss: &Mean, metrics: &[Box<dyn Metric>]) -> Result<Scores>
 }
 
 /// The last layer must be able to give what the loss wants.
-fn check_output(loss: Loss, output: Shape, activation: Activation, layer: &str) -> Result<()> {
-    let classes = output.last();
+fn check_output(loss: Loss, output: Shape, activation: Activation, last: &Node) -> Result<()> {
     let categorical =
         matches!(loss, Loss::CategoricalCrossentropy { .. } | Loss::SparseCategoricalCrossentropy { .. });
-    if activation == Activation::Softmax && classes == 1 {
-        return Err(Error::invalid(
-            format!("layer `{layer}` is a softmax over one unit, which is always 1"),
-            "use `sigmoid` with `binary_crossentropy`, or give it one unit for each class",
-        ));
+    let layer = last.called();
+    match (activation, output.last()) {
+        (Activation::Softmax, 1) => Err(Mistake::SoftmaxOverOne { layer }.into()),
+        (_, 1) if categorical => Err(Mistake::OneOutput { loss, layer }.into()),
+        (Activation::Sigmoid, _) if categorical => Err(Mistake::SigmoidForClasses { loss, layer }.into()),
+        _ => Ok(()),
     }
-    if categorical && classes == 1 {
-        return Err(Error::invalid(
-            format!("`{loss}` needs one output for each class, layer `{layer}` has one"),
-            "give the last layer one unit for each class, or use `binary_crossentropy`",
-        ));
-    }
-    if categorical && activation == Activation::Sigmoid {
-        return Err(Error::invalid(
-            format!("`{loss}` needs probabilities that sum to 1, layer `{layer}` ends in `sigmoid`"),
-            "use `softmax`, or `binary_crossentropy` where several classes may hold at once",
-        ));
-    }
-    Ok(())
 }
 
-/// The targets must be of the kind and shape that the loss compares with the model's output.
-pub(super) fn check_targets(loss: Loss, output: Shape, data: &Dataset) -> Result<()> {
+/// The targets must be of the kind and shape that the loss compares with the output of the last layer.
+pub(super) fn check_targets(loss: Loss, last: &Node, data: &Dataset) -> Result<()> {
+    let (output, target, layer) = (last.output, data.target_shape(), last.called());
+    let (rows, classes) = output.as_matrix();
+    let single = rows > 1 && target.rank() <= 1;
     match (data.y(), loss.is_sparse()) {
-        (Targets::Labels { sample, labels }, true) => {
-            let (expected, classes) = (without_last(output), output.last());
-            if sample.len() != expected.len() {
-                return Err(Error::data(
-                    format!(
-                        "each sample has {} labels, the model gives {} rows",
-                        sample.len(),
-                        expected.len()
-                    ),
-                    "give one label for each row of the model's output",
-                ));
-            }
-            match labels.iter().position(|&l| l as usize >= classes) {
-                Some(at) => Err(Error::data(
-                    format!("label {} of sample {} is outside 0..{classes}", labels[at], at / sample.len()),
-                    format!("the model's output has {classes} classes: give it more, or correct the label"),
-                )),
-                None => Ok(()),
-            }
+        (Targets::Labels { .. }, _) if single && target.len() == 1 => {
+            Err(Mistake::MissingFlatten { layer, output }.into())
         }
-        (Targets::Values { .. }, true) => Err(Error::data(
-            format!("`{loss}` wants class numbers, the targets are rows of values"),
-            "use `categorical_crossentropy` for one-hot rows, or give the data labels",
-        )),
-        (Targets::Labels { sample, .. }, false) if sample.len() == output.len() && output.last() == 1 => {
-            Ok(())
+        (Targets::Labels { labels, .. }, true) if target.len() == rows => {
+            check_labels(labels, rows, classes, || Some(last.called()))
         }
-        (Targets::Labels { .. }, false) => Err(Error::data(
-            format!(
-                "`{loss}` wants a value for each of the {} outputs, the targets are labels",
-                output.len()
-            ),
-            "use `sparse_categorical_crossentropy`, or encode the labels with `one_hot`",
+        (Targets::Labels { .. }, true) => Err(Error::data(
+            format!("each sample has {} labels, layer `{layer}` gives {rows} rows", target.len()),
+            "give one label for each row of the model's output",
         )),
-        (Targets::Values { sample, .. }, false) if sample.len() == output.len() => Ok(()),
-        (Targets::Values { sample, .. }, false) => Err(Error::data(
-            format!("targets are {}, the model gives {}", sample.per_sample(), output.per_sample()),
-            match sample.rank() > output.rank() {
-                true => "the labels look encoded twice: apply `one_hot` once",
-                false => "give the last layer as many units as a target has values",
-            },
-        )),
+        (Targets::Labels { labels, .. }, false) if target.len() == output.len() && classes == 1 => {
+            let beyond = labels.iter().position(|&l| l > 1).filter(|_| is_binary(loss));
+            not_binary(beyond.map(|at| (at, labels[at] as f32)), target, layer)
+        }
+        (Targets::Labels { .. }, false) => {
+            Err(Mistake::ValuesWanted { loss, layer, outputs: output.len() }.into())
+        }
+        (Targets::Values { .. }, _) if is_encoded_twice(output, target) => {
+            let targets = [&[data.len()], target.dims()].concat();
+            Err(Mistake::EncodedTwice { layer, targets, output }.into())
+        }
+        (Targets::Values { .. }, true) => Err(Mistake::LabelsWanted { loss, layer, target, classes }.into()),
+        (Targets::Values { values, .. }, false) if target.len() == output.len() => {
+            let beyond = |v: &f32| !(0.0..=1.0).contains(v);
+            let beyond = if is_binary(loss) { values.iter().position(beyond) } else { None };
+            not_binary(beyond.map(|at| (at, values[at])), target, layer)
+        }
+        (Targets::Values { .. }, false) if single && target.last() == classes => {
+            Err(Mistake::MissingFlatten { layer, output }.into())
+        }
+        (Targets::Values { .. }, false) => Err(Mistake::TargetWidth { loss, layer, output, target }.into()),
     }
 }
 
-fn without_last(shape: Shape) -> Shape {
-    Shape::from([shape.as_matrix().0])
+fn is_binary(loss: Loss) -> bool {
+    matches!(loss, Loss::BinaryCrossentropy { .. })
+}
+
+/// One-hot rows of one-hot rows: more dimensions than the output has, each with an entry a class.
+fn is_encoded_twice(output: Shape, target: Shape) -> bool {
+    let (first, classes) = (output.rank().saturating_sub(1), output.last());
+    target.rank() > output.rank() && classes > 1 && target.dims()[first..].iter().all(|&d| d == classes)
+}
+
+/// Fails if there is a number, at that position of all targets, that is not from 0 to 1.
+fn not_binary(beyond: Option<(usize, f32)>, target: Shape, layer: String) -> Result<()> {
+    let Some((at, value)) = beyond else { return Ok(()) };
+    Err(Mistake::NotBinary { layer, value, sample: at / target.len(), column: at % target.len() }.into())
 }

@@ -6,7 +6,6 @@ use super::{Scores, Sequential};
 use crate::activations::Activation;
 use crate::data::{Dataset, Features};
 use crate::error::{Error, Result};
-use crate::layers::not_built;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -42,15 +41,13 @@ impl Sequential {
     /// The model is not built, or not for samples of this shape.
     pub fn predict(&mut self, x: &Features) -> Result<Tensor> {
         x.check()?;
-        self.check_built()?;
-        let (Some(_), Some(output)) = (self.input, self.output_shape()) else {
-            return Err(not_built("model's first"));
-        };
+        self.check_built_for(Some(x.sample()))?;
+        let Some(output) = self.output_shape() else { return Err(self.not_built(None)) };
         self.build_for(x.sample())?;
         self.plan_for(32)?;
         let folded = self.compiled.as_ref().map_or(Activation::Linear, |c| c.folded);
         let (Some(device), Some(ws)) = (&self.device, &mut self.workspace) else {
-            return Err(not_built("model's first"));
+            return Err(self.not_built(None));
         };
         let count = x.len();
         if u32::try_from(count).is_err() {

@@ -22,7 +22,8 @@ pub use train::Fit;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::layers::{Build, Layer, Param, Parameters, not_built};
+use crate::layers::{self, Build, Layer, Param, Parameters};
+use crate::mistakes::Mistake;
 use crate::rng::Rng;
 use crate::shape::{MAX_DIMS, Shape};
 use compile::Compiled;
@@ -61,6 +62,13 @@ struct Node {
     name: String,
     layer: Box<dyn Layer>,
     output: Shape,
+}
+
+impl Node {
+    /// How errors call it.
+    fn called(&self) -> String {
+        layers::called(&self.name, &*self.layer)
+    }
 }
 
 /// The layers, as the owner of all parameters.
@@ -190,14 +198,11 @@ impl Sequential {
             ));
         }
         if self.nodes.0.is_empty() {
-            return Err(Error::invalid("the model has no layers", "add one with `add` or `with`"));
+            return Err(Mistake::NoLayers.into());
         }
         for (i, node) in self.nodes.0.iter().enumerate() {
             if self.nodes.0[..i].iter().any(|other| other.name == node.name) {
-                return Err(Error::invalid(
-                    format!("two layers are named `{}`", node.name),
-                    "give each layer a name of its own",
-                ));
+                return Err(Mistake::SameName { name: node.name.clone() }.into());
             }
         }
         let device = match &self.device {
@@ -208,10 +213,14 @@ impl Sequential {
             self.compiled = None;
         }
         let mut shape = input;
-        for (i, node) in self.nodes.0.iter_mut().enumerate() {
+        for i in 0..self.nodes.0.len() {
+            let (below, rest) = self.nodes.0.split_at_mut(i);
+            let node = &mut rest[0];
             let mut rng = Rng::new(self.seed, i as u64);
             let mut cx = Build { device: &device, rng: &mut rng, name: &node.name };
-            shape = node.layer.build(&mut cx, shape)?;
+            shape = node.layer.build(&mut cx, shape).map_err(|e| {
+                e.above(below.iter().rev().map(|node| (node.name.as_str(), node.layer.kind())))
+            })?;
             node.output = shape;
         }
         self.device = Some(device);
@@ -229,17 +238,10 @@ impl Sequential {
         match self.input {
             None => self.build(input),
             Some(built) if built == input => Ok(()),
-            Some(built) => Err(Error::data(
-                format!(
-                    "the model is built for samples {}, the data has {}",
-                    built.per_sample(),
-                    input.per_sample()
-                ),
-                match built.len() == input.len() {
-                    true => format!("give the data that shape: `.reshape({built})`"),
-                    false => "build the model for the data's shape, or load the data in the model's".into(),
-                },
-            )),
+            Some(built) => {
+                let layer = self.nodes.0.first().map_or(String::new(), Node::called);
+                Err(Mistake::OtherInput { layer, built, got: input }.into())
+            }
         }
     }
 
@@ -260,11 +262,21 @@ impl Sequential {
 
     /// Builds a model whose first layer is an `Input`, which says for what; any other must have been built.
     fn check_built(&mut self) -> Result<()> {
+        self.check_built_for(None)
+    }
+
+    /// The same, with the shape of the samples that it is used for, if one is known.
+    fn check_built_for(&mut self, sample: Option<Shape>) -> Result<()> {
         match (self.input, self.nodes.0.first().and_then(|node| node.layer.declared_input())) {
             (Some(_), _) => Ok(()),
             (None, Some(declared)) => self.build(declared),
-            (None, None) => Err(not_built("model's first")),
+            (None, None) => Err(self.not_built(sample)),
         }
+    }
+
+    /// The error of a model that is used before it is built, for samples of that shape if one is known.
+    fn not_built(&self, sample: Option<Shape>) -> Error {
+        Mistake::NotBuilt { model: self.name.clone(), sample }.into()
     }
 
     /// How many numbers the model holds, those that are not trained included.
@@ -306,22 +318,25 @@ impl Sequential {
     /// The model is not built; the first weight whose shape differs, or that is missing or left over.
     pub fn set_weights(&mut self, weights: &[Weight]) -> Result<()> {
         let own = self.get_weights()?;
-        let hint = || "load weights of a model with the same layers".to_string();
         for (w, o) in weights.iter().zip(&own) {
             if w.shape != o.shape {
-                let (name, is, given) = (&o.name, o.shape, w.shape);
-                let problem = format!("weight `{name}` is {is}, the given one (`{}`) is {given}", w.name);
-                return Err(Error::invalid(problem, hint()));
+                return Err(Mistake::WeightShape {
+                    weight: o.name.clone(),
+                    shape: o.shape,
+                    given: w.name.clone(),
+                    given_shape: w.shape,
+                }
+                .into());
             }
             if w.values.len() != w.shape.len() {
                 let problem =
                     format!("weight `{}` says {} but has {} numbers", w.name, w.shape, w.values.len());
-                return Err(Error::invalid(problem, hint()));
+                return Err(Error::invalid(problem, "give as many numbers as the shape holds"));
             }
         }
-        if weights.len() != own.len() {
-            let problem = format!("the model has {} weights, {} are given", own.len(), weights.len());
-            return Err(Error::invalid(problem, hint()));
+        let (model, given) = (own.len(), weights.len());
+        if let Some(w) = own.get(given).or_else(|| weights.get(model)) {
+            return Err(Mistake::WeightCount { model, given, unpaired: w.name.clone() }.into());
         }
         let mut given = weights.iter();
         self.nodes.each(&mut |p| match given.next() {

@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::not_built;
 use crate::losses::Loss;
+use crate::mistakes::{Count, Mistake, Weighted};
 use crate::rng::Rng;
 use crate::shape::Shape;
 use std::ops::Range;
@@ -113,26 +114,22 @@ impl<'a> Fit<'a> {
     }
 
     fn check(&self, data: &Dataset) -> Result<()> {
-        let at_least_one =
-            |what: &str| Error::invalid(format!("{what} is 0"), format!("give {what} 1 or more"));
         if self.epochs == 0 {
-            return Err(at_least_one("epochs"));
+            return Err(Mistake::Zero(Count::Epochs).into());
         }
         if self.batch_size == 0 {
-            return Err(at_least_one("batch_size"));
+            return Err(Mistake::Zero(Count::BatchSize).into());
         }
         if let Some(w) = self.sample_weight
             && w.len() != data.len()
         {
-            return Err(Error::data(
-                format!("{} sample weights for {} samples", w.len(), data.len()),
-                "give one weight for each sample",
-            ));
+            return Err(Mistake::SampleWeights { weights: w.len(), samples: data.len() }.into());
         }
-        let class_weights = self.class_weight.iter().map(|&(_, w)| w);
-        let sample_weights = self.sample_weight.unwrap_or(&[]).iter().map(|&w| f64::from(w));
-        match class_weights.chain(sample_weights).find(|w| !(w.is_finite() && *w >= 0.0)) {
-            Some(w) => Err(Error::data(format!("a weight is {w}"), "weights are finite and at least 0")),
+        let class_weights = self.class_weight.iter().map(|&(class, w)| (Weighted::Class(class), w));
+        let sample_weights = self.sample_weight.unwrap_or(&[]).iter().enumerate();
+        let sample_weights = sample_weights.map(|(i, &w)| (Weighted::Sample(i), f64::from(w)));
+        match class_weights.chain(sample_weights).find(|(_, w)| !(w.is_finite() && *w >= 0.0)) {
+            Some((of, weight)) => Err(Mistake::BadWeight { of, weight }.into()),
             None => Ok(()),
         }
     }
@@ -159,10 +156,7 @@ impl<'a> Fit<'a> {
         let Validation::Split(share) = self.validation else { return Ok(count) };
         let training = (count as f64 * (1.0 - share)) as usize;
         if !(share > 0.0 && share < 1.0) || training == 0 || training == count {
-            return Err(Error::invalid(
-                format!("a validation split of {share} leaves {training} of {count} samples for training"),
-                "give a share between 0 and 1 that leaves samples on both sides, as 0.2",
-            ));
+            return Err(Mistake::ValidationSplit { share, training, samples: count }.into());
         }
         Ok(training)
     }
@@ -313,7 +307,7 @@ impl Sequential {
         let mut validation = match fit.validation {
             Validation::None => None,
             Validation::Data(other) => {
-                self.prepare(other, fit.batch_size)?;
+                self.prepare(other, fit.batch_size).map_err(Error::in_validation)?;
                 Some(Batches::new(other, 0..other.len(), None))
             }
             Validation::Split(_) => Some(Batches::new(data, training..data.len(), fit.weights(data))),
@@ -400,19 +394,16 @@ impl Sequential {
     /// Everything that must hold before a batch of this data can run, checked once.
     pub(super) fn prepare(&mut self, data: &Dataset, batch_size: usize) -> Result<()> {
         if batch_size == 0 {
-            return Err(Error::invalid("batch_size is 0", "give batch_size 1 or more"));
+            return Err(Mistake::Zero(Count::BatchSize).into());
         }
         if u32::try_from(data.len()).is_err() {
             return Err(Error::data("more than 2³² samples", "train on them in parts"));
         }
         self.build_for(data.sample_shape())?;
-        let (Some(output), Some(c)) = (self.output_shape(), &self.compiled) else {
-            return Err(Error::invalid(
-                "the model is not compiled",
-                "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
-            ));
+        let (Some(node), Some(c)) = (self.nodes.0.last(), &self.compiled) else {
+            return Err(Mistake::NotCompiled { model: self.name.clone() }.into());
         };
-        check_targets(c.loss, output, data)?;
+        check_targets(c.loss, node, data)?;
         self.plan_for(batch_size.min(data.len()))
     }
 
@@ -422,7 +413,7 @@ impl Sequential {
             return Ok(());
         }
         let (Some(device), Some(input)) = (&self.device, self.input) else {
-            return Err(not_built("model's first"));
+            return Err(self.not_built(None));
         };
         self.workspace = None; // the old one's memory goes before the new one's comes
         let ws = Workspace::new(device, &mut self.nodes, input, batch)?;

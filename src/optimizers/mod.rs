@@ -24,6 +24,7 @@ pub use sgd::Sgd;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameters;
+use crate::mistakes::{Mistake, Range};
 use crate::schedules::Schedule;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -414,26 +415,26 @@ fn other_parameters() -> Error {
 }
 
 /// Hyperparameters that share out: 0 ≤ value < 1.
-fn fraction(name: &str, value: f64) -> Result<()> {
+fn fraction(name: &'static str, value: f64) -> Result<()> {
     match (0.0..1.0).contains(&value) {
         true => Ok(()),
-        false => Err(Error::invalid(format!("{name} is {value}"), "give a number from 0 up to, but not, 1")),
+        false => Err(Mistake::Hyperparameter { name, value, range: Range::Fraction }.into()),
     }
 }
 
 /// Hyperparameters that divide or limit: 0 < value < ∞.
-fn positive(name: &str, value: f64) -> Result<()> {
+fn positive(name: &'static str, value: f64) -> Result<()> {
     match value > 0.0 && value.is_finite() {
         true => Ok(()),
-        false => Err(Error::invalid(format!("{name} is {value}"), "give a number above 0")),
+        false => Err(Mistake::Hyperparameter { name, value, range: Range::Positive }.into()),
     }
 }
 
 /// Hyperparameters that may be off: 0 ≤ value < ∞.
-fn not_negative(name: &str, value: f64) -> Result<()> {
+fn not_negative(name: &'static str, value: f64) -> Result<()> {
     match value >= 0.0 && value.is_finite() {
         true => Ok(()),
-        false => Err(Error::invalid(format!("{name} is {value}"), "give a number that is 0 or more")),
+        false => Err(Mistake::Hyperparameter { name, value, range: Range::NotNegative }.into()),
     }
 }
 
