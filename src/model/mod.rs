@@ -185,7 +185,18 @@ impl Sequential {
     /// # Errors
     /// A layer that cannot work with what the layer before it gives; two layers of one name; no layer.
     pub fn build(&mut self, input: impl Into<Shape>) -> Result<()> {
-        let input = input.into();
+        self.build_with(input.into(), None)
+    }
+
+    /// The same, with all parameters 0 and of `most` numbers together at most: for weights that come from a file.
+    ///
+    /// # Errors
+    /// As [`build`](Sequential::build); a layer that wants more numbers than are left.
+    pub(crate) fn build_within(&mut self, input: Shape, mut most: usize) -> Result<()> {
+        self.build_with(input, Some(&mut most))
+    }
+
+    fn build_with(&mut self, input: Shape, mut budget: Option<&mut usize>) -> Result<()> {
         if input.rank() >= MAX_DIMS || input.len() == 0 {
             return Err(Error::invalid(
                 format!("a model cannot be built for samples of shape {input}"),
@@ -213,7 +224,8 @@ impl Sequential {
         let mut shape = input;
         for (i, node) in self.nodes.0.iter_mut().enumerate() {
             let mut rng = Rng::new(self.seed, i as u64);
-            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name };
+            let budget = budget.as_deref_mut();
+            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name, budget };
             shape = node.layer.build(&mut cx, shape)?;
             node.output = shape;
         }
