@@ -2,6 +2,7 @@
 
 use crate::mistakes::{Language, Mistake, Place};
 use crate::shape::Shape;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// `Result` with this crate's [`Error`].
@@ -137,7 +138,7 @@ impl Error {
     /// assert_eq!(e.to_string(), "unknown loss `msee`");
     /// assert_eq!(e.hint(), Some("did you mean `mse`? known: mae, mse"));
     /// ```
-    pub fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
+    pub fn unknown(what: impl Into<Cow<'static, str>>, name: &str, known: &[&str]) -> Error {
         Mistake::unknown_name(what, name, known).into()
     }
 

@@ -162,7 +162,7 @@ mod tests {
     fn coordinates_count_the_last_axis_first() {
         assert_eq!(Shape::from([28, 28]).coordinates(30), [1, 2]);
         assert_eq!(Shape::from([2, 3, 4]).coordinates(23), [1, 2, 3]);
-        assert_eq!(Shape::SCALAR.coordinates(0), []);
+        assert!(Shape::SCALAR.coordinates(0).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod dataset;
 mod features;
 mod idx;
 mod images;
+mod k_fold;
 
 pub use atomic::AtomicFile;
 pub(crate) use dataset::check_labels;
@@ -15,3 +16,4 @@ pub use dataset::{Dataset, TestSize};
 pub use features::{Features, Targets};
 pub use idx::{Element, Idx};
 pub use images::{ImageDataset, fashion_mnist, mnist};
+pub use k_fold::KFold;

@@ -21,6 +21,7 @@ use crate::losses::Loss;
 use crate::metrics;
 use crate::optimizers::Optimizer;
 use crate::shape::Shape;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ use std::path::PathBuf;
 #[allow(missing_docs)] // the names of the facts say it; docs/mistakes.md explains the mistakes
 pub enum Mistake {
     // Names
-    UnknownName { what: &'static str, name: String, nearest: Option<String>, known: Vec<String> },
+    UnknownName { what: Cow<'static, str>, name: String, nearest: Option<String>, known: Vec<String> },
     OtherKind { what: Kind, name: String, kind: Kind },
     UnknownFigure { figure: String, nearest: Option<String>, known: Vec<String> },
     // Layers
@@ -238,7 +239,8 @@ impl Mistake {
     }
 
     /// A name that is not one of `known`, which are those of a `what`: a loss, an optimizer, a preset ...
-    pub fn unknown_name(what: &'static str, name: &str, known: &[&str]) -> Mistake {
+    pub fn unknown_name(what: impl Into<Cow<'static, str>>, name: &str, known: &[&str]) -> Mistake {
+        let what = what.into();
         let knows = |kind: &Kind| kind.names().contains(&name);
         let name_of = Kind::ALL.into_iter().find(|kind| kind.word() == what);
         match (name_of, Kind::ALL.into_iter().find(knows)) {

@@ -77,6 +77,8 @@ pub(super) struct Compiled {
     pub(super) folded: Activation,
     pub(super) optimizer: Optimizer,
     choices: Vec<MetricChoice>,
+    /// The metrics that were chosen by name, in order.
+    pub(super) metric_names: Vec<String>,
     /// Made for the model's output once that is known.
     pub(super) metrics: Vec<Box<dyn Metric>>,
 }
@@ -87,7 +89,20 @@ impl Compiled {
         let (loss, optimizer) = (loss?, optimizer?);
         optimizer.check()?;
         let folded = Activation::Linear;
-        Ok(Compiled { loss, computed: loss, folded, optimizer, choices: metrics, metrics: Vec::new() })
+        let named = metrics.iter().filter_map(|choice| match choice {
+            MetricChoice::Name(name) => Some(name.clone()),
+            MetricChoice::Own(_) => None,
+        });
+        let metric_names = named.collect();
+        Ok(Compiled {
+            loss,
+            computed: loss,
+            folded,
+            optimizer,
+            choices: metrics,
+            metric_names,
+            metrics: Vec::new(),
+        })
     }
 
     /// Checks the loss against the last layer, folds the last activation into the loss where the two belong
@@ -108,6 +123,14 @@ impl Compiled {
             });
         }
         Ok(())
+    }
+
+    /// Whether a figure gets better as it gets larger; `None` if it is none of this model's, or does not say.
+    pub(super) fn larger_is_better(&self, figure: &str) -> Option<bool> {
+        match figure {
+            "loss" => Some(false),
+            _ => self.metrics.iter().find(|m| m.name() == figure)?.larger_is_better(),
+        }
     }
 
     /// One line for the summary.

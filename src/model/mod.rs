@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `mod.rs` | the layers, their names, building, weights, the summary |
 //! | `workspace.rs` | the planned memory; forward and backward through all layers |
+//! | `config.rs` | the model as its configuration, and back |
 //! | `compile.rs` | loss, optimizer, metrics, and the checks that they fit the model and the data |
 //! | `train.rs` | fit: epochs, batches, callbacks |
 //! | `evaluate.rs` | evaluate, predict |
 
 mod compile;
+mod config;
 mod evaluate;
 mod history;
 mod summary;
@@ -20,6 +22,7 @@ pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
 pub use train::Fit;
 
+use crate::config::snake_case;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{self, Build, Layer, Param, Parameters};
@@ -190,7 +193,18 @@ impl Sequential {
     /// # Errors
     /// A layer that cannot work with what the layer before it gives; two layers of one name; no layer.
     pub fn build(&mut self, input: impl Into<Shape>) -> Result<()> {
-        let input = input.into();
+        self.build_with(input.into(), None)
+    }
+
+    /// The same, with all parameters 0 and of `most` numbers together at most: for weights that come from a file.
+    ///
+    /// # Errors
+    /// As [`build`](Sequential::build); a layer that wants more numbers than are left.
+    pub(crate) fn build_within(&mut self, input: Shape, mut most: usize) -> Result<()> {
+        self.build_with(input, Some(&mut most))
+    }
+
+    fn build_with(&mut self, input: Shape, mut budget: Option<&mut usize>) -> Result<()> {
         if input.rank() >= MAX_DIMS || input.len() == 0 {
             return Err(Error::invalid(
                 format!("a model cannot be built for samples of shape {input}"),
@@ -217,7 +231,8 @@ impl Sequential {
             let (below, rest) = self.nodes.0.split_at_mut(i);
             let node = &mut rest[0];
             let mut rng = Rng::new(self.seed, i as u64);
-            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name };
+            let budget = budget.as_deref_mut();
+            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name, budget };
             shape = node.layer.build(&mut cx, shape).map_err(|e| {
                 e.above(below.iter().rev().map(|node| (node.name.as_str(), node.layer.kind())))
             })?;
@@ -242,6 +257,43 @@ impl Sequential {
                 let layer = self.nodes.0.first().map_or(String::new(), Node::called);
                 Err(Mistake::OtherInput { layer, built, got: input }.into())
             }
+        }
+    }
+
+    /// The optimizer's learning rate for the next step.
+    ///
+    /// # Errors
+    /// The model is not compiled.
+    pub fn learning_rate(&self) -> Result<f64> {
+        match &self.compiled {
+            Some(compiled) => Ok(compiled.optimizer.learning_rate_now()),
+            None => Err(Mistake::NotCompiled { model: self.name.clone() }.into()),
+        }
+    }
+
+    /// Another learning rate, from the next step on.
+    ///
+    /// # Errors
+    /// The model is not compiled; its rate follows a [`Schedule`](crate::schedules::Schedule) already; the rate is not a
+    /// number of 0 or more.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let model = &self.name;
+        let not_compiled = || Mistake::NotCompiled { model: model.clone() };
+        let optimizer = &mut self.compiled.as_mut().ok_or_else(not_compiled)?.optimizer;
+        if optimizer.follows_schedule() {
+            return Err(Error::invalid(
+                "the learning rate follows a schedule, so it cannot be set besides",
+                "compile with a number as learning rate, or leave out the callback that sets it",
+            ));
+        }
+        optimizer.set_learning_rate(rate)
+    }
+
+    /// Whether a figure of training gets better as it gets larger; `None` if nobody said.
+    pub(crate) fn larger_is_better(&self, figure: &str) -> Option<bool> {
+        match &self.compiled {
+            Some(compiled) => compiled.larger_is_better(figure),
+            None => (figure == "loss").then_some(false),
         }
     }
 
@@ -344,24 +396,6 @@ impl Sequential {
             None => Ok(()),
         })
     }
-}
-
-/// `MaxPooling2D` → `max_pooling2d`, `LSTM` → `lstm`, `SimpleRNN` → `simple_rnn`: an underscore before a capital
-/// that follows a small letter, or that starts a word after a capital.
-fn snake_case(kind: &str) -> String {
-    let chars: Vec<char> = kind.chars().collect();
-    let mut name = String::new();
-    for (i, &c) in chars.iter().enumerate() {
-        let before = i.checked_sub(1).map(|j| chars[j]);
-        let after = chars.get(i + 1);
-        let new_word = before.is_some_and(char::is_lowercase)
-            || (before.is_some_and(char::is_alphanumeric) && after.is_some_and(|a| a.is_lowercase()));
-        if c.is_uppercase() && new_word {
-            name.push('_');
-        }
-        name.extend(c.to_lowercase());
-    }
-    name
 }
 
 #[cfg(test)]
