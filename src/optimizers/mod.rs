@@ -341,6 +341,11 @@ impl Optimizer {
         self.learning_rate.at(self.iterations)
     }
 
+    /// Whether the learning rate changes by itself from step to step.
+    pub fn follows_schedule(&self) -> bool {
+        !matches!(self.learning_rate, Schedule::Constant(_))
+    }
+
     /// Another learning rate, or another schedule, from the next step on.
     ///
     /// # Errors
