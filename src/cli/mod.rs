@@ -6,6 +6,7 @@
 mod bench;
 mod devices;
 mod gradcheck;
+mod keep;
 mod replay;
 mod report;
 mod train;

@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             seed: arguments.seed,
             verbose: 0,
         };
-        let trained = training.run(&mut [])?;
+        let trained = training.run(&mut [], None)?;
         let epochs = trained.history.epochs.len();
         say(format!("trained   {} in {:.0} s, {epochs} epochs", preset.name, start.elapsed().as_secs_f64()))?;
         let tolerance = |name| match name {

@@ -1,5 +1,6 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
+use super::keep::{self, Kept};
 use super::report::{Report, fingerprint, samples_per_second};
 use super::training::{Trained, Training};
 use super::{say, table};
@@ -12,38 +13,38 @@ use handgrad::presets::{Figure, Figures, Keep, Parts, Preset, Source};
 use handgrad::{Device, Error, Optimizer, Result, Sequential};
 use std::path::PathBuf;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
     preset: String,
     /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
     /// data; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
     #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
     /// How often to go through the training data [default: the preset's]
     #[arg(long, value_name = "N", value_parser = counted())]
-    epochs: Option<usize>,
+    pub(super) epochs: Option<usize>,
     /// How many samples share one update [default: the preset's]
     #[arg(long, value_name = "N", value_parser = counted())]
-    batch_size: Option<usize>,
+    pub(super) batch_size: Option<usize>,
     /// sgd, rmsprop, adagrad, adadelta, adam, adamw, adamax or nadam [default: the preset's]
     #[arg(long, value_name = "NAME")]
-    optimizer: Option<String>,
+    pub(super) optimizer: Option<String>,
     /// How far a step goes [default: the optimizer's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    learning_rate: Option<f64>,
-    /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    seed: u64,
+    pub(super) learning_rate: Option<f64>,
+    /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
     /// How many threads compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
-    /// auto, cpu, reference or cuda:N
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: String,
+    /// auto, cpu, reference or cuda:N [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub(super) device: Option<String>,
     /// Use only the first N training and the first N test samples
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// 0: no progress, 1: a line with the time left, 2: one line for each epoch [default: 1, and 0 for logic gates]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
     verbose: Option<u8>,
@@ -53,10 +54,16 @@ pub(super) struct Arguments {
     /// Stop after N epochs without a lower validation loss (or loss), and put the best weights back [default: the
     /// preset's way]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    early_stopping: Option<usize>,
+    pub(super) early_stopping: Option<usize>,
     /// Divide the learning rate by 10 after N epochs without a lower validation loss (or loss)
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    reduce_lr: Option<usize>,
+    pub(super) reduce_lr: Option<usize>,
+    /// Keep the newest and the best state of the training in this folder; Ctrl-C then ends after the step, saved
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(super) save: Option<PathBuf>,
+    /// Go on with the training in this folder, up to --epochs in all, as if it had never stopped
+    #[arg(long, value_name = "DIR")]
+    pub(super) resume: Option<PathBuf>,
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -85,8 +92,14 @@ fn check(arguments: &Arguments) -> Result<()> {
 
 /// Everything that can be wrong is found out before the training begins.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    check(arguments)?;
     let preset = Preset::named(&arguments.preset)?;
+    let mut arguments = arguments.clone();
+    if let Some(folder) = &arguments.resume.clone() {
+        keep::take_over(&mut arguments, preset.name, folder)?;
+    }
+    let arguments = &arguments;
+    check(arguments)?;
+    let seed = arguments.seed.unwrap_or(0);
     let optimizer = || {
         let mut optimizer = match &arguments.optimizer {
             Some(name) => name.parse()?,
@@ -98,14 +111,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Ok::<Optimizer, Error>(optimizer)
     };
     let shown = optimizer()?;
-    let (device, why_no_gpu) = match arguments.device.as_str() {
+    let (device, why_no_gpu) = match arguments.device.as_deref().unwrap_or("auto") {
         "auto" => Device::auto(arguments.threads)?,
         name => (Device::from_name(name, arguments.threads)?, None),
     };
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
-    let data = preset.load(arguments.data.as_deref(), arguments.limit, arguments.seed)?;
+    let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
     let epochs = arguments.epochs.unwrap_or(preset.epochs);
     let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
 
@@ -119,7 +132,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         shown.name(),
         shown.learning_rate_now(),
         preset.loss,
-        arguments.seed,
+        seed,
     ))?;
     let quiet = matches!(preset.source, Source::Gate(_));
     let training = Training {
@@ -130,11 +143,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         keep: arguments.early_stopping.map_or(preset.keep, Keep::BestWithPatience),
         epochs,
         batch_size,
-        seed: arguments.seed,
+        seed,
         verbose: arguments.verbose.unwrap_or(u8::from(!quiet)),
     };
     say(format!("\n{}", training.model()?.summary()?))?;
-    let mut trained = training.run(&mut callbacks(arguments, preset, &data)?)?;
+    let mut callbacks = callbacks(arguments, preset, &data)?;
+    let mut kept = Kept::open(arguments, preset, &data, &device)?;
+    if let Some(kept) = &kept {
+        kept.announce(epochs)?;
+    }
+    let mut trained = training.run(&mut callbacks, kept.as_mut())?;
+    if let (Some(kept), true) = (&kept, trained.interrupted) {
+        kept.how_to_go_on(preset, &trained)?;
+        std::process::exit(130); // as programs do that Ctrl-C ended
+    }
 
     if let Source::Gate(_) = preset.source {
         truth_table(&mut trained.model, &data.train)?;
@@ -155,7 +177,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         preset: preset.name.to_string(),
         device: device.name().to_string(),
         threads: device.threads(),
-        seed: arguments.seed,
+        seed,
         parameters: trained.model.parameter_count()?,
         weights_sha256: fingerprint(&trained.model.get_weights()?),
         samples_per_second: speed,
@@ -172,6 +194,8 @@ fn callbacks(arguments: &Arguments, preset: &Preset, data: &Parts) -> Result<Vec
         ("--log", arguments.log.is_some()),
         ("--early-stopping", arguments.early_stopping.is_some()),
         ("--reduce-lr", arguments.reduce_lr.is_some()),
+        ("--save", arguments.save.is_some()),
+        ("--resume", arguments.resume.is_some()),
     ];
     if let Some((option, _)) = options.into_iter().find(|(_, given)| *given && preset.folds > 0) {
         return Err(Error::invalid(
@@ -185,7 +209,8 @@ fn callbacks(arguments: &Arguments, preset: &Preset, data: &Parts) -> Result<Vec
         callbacks.push(Box::new(ReduceLROnPlateau::new(monitor).patience(patience).verbose(true)));
     }
     if let Some(path) = &arguments.log {
-        callbacks.push(Box::new(CsvLogger::new(path))); // last: it logs the learning rate as well
+        let log = CsvLogger::new(path).append(arguments.resume.is_some());
+        callbacks.push(Box::new(log)); // last: it logs the learning rate as well
     }
     Ok(callbacks)
 }

@@ -1,5 +1,6 @@
 //! A preset's training, from its parts to its figures: what `train` and `replay` share.
 
+use super::keep::{self, Interrupt, Kept};
 use super::say;
 use handgrad::callbacks::{Callback, EarlyStopping, TerminateOnNan};
 use handgrad::data::Dataset;
@@ -33,6 +34,8 @@ pub(super) struct Trained {
     /// Each fold's figures on the samples that it was not trained on.
     pub(super) folds: Vec<Scores>,
     pub(super) test: Option<Scores>,
+    /// Ctrl-C ended it before its time.
+    pub(super) interrupted: bool,
 }
 
 impl Training<'_> {
@@ -45,15 +48,21 @@ impl Training<'_> {
         Ok(model)
     }
 
-    /// Trains, in folds if the preset has such, with these callbacks besides.
-    pub(super) fn run(&self, callbacks: &mut [Box<dyn Callback>]) -> Result<Trained> {
+    /// Trains, in folds if the preset has such, with these callbacks besides, and `kept` if a folder keeps it.
+    pub(super) fn run(
+        &self,
+        callbacks: &mut [Box<dyn Callback>],
+        kept: Option<&mut Kept>,
+    ) -> Result<Trained> {
         let (data, batch_size) = (self.data, self.batch_size);
         let mut trained = match self.preset.folds {
-            0 => self.fit(&data.train, data.validation.as_ref(), callbacks)?,
+            0 => self.fit(&data.train, data.validation.as_ref(), callbacks, kept)?,
             k => self.cross_validate(k)?,
         };
         trained.test = match &data.test {
-            Some(test) if trained.folds.is_empty() => Some(trained.model.evaluate(test, batch_size)?),
+            Some(test) if trained.folds.is_empty() && !trained.interrupted => {
+                Some(trained.model.evaluate(test, batch_size)?)
+            }
             _ => None,
         };
         Ok(trained)
@@ -63,7 +72,7 @@ impl Training<'_> {
         let mut folds = Vec::new();
         let mut last = None;
         for (i, (train, test)) in self.data.train.k_fold(k, self.seed, true)?.enumerate() {
-            let mut trained = self.fit(&train, None, &mut [])?;
+            let mut trained = self.fit(&train, None, &mut [], None)?;
             let scores = trained.model.evaluate(&test, 512)?; // how many together changes no figure
             if self.verbose > 0 {
                 say(format!("Fold {}/{k}  {}", i + 1, scores.line()))?;
@@ -80,8 +89,12 @@ impl Training<'_> {
         train: &Dataset,
         validation: Option<&Dataset>,
         callbacks: &mut [Box<dyn Callback>],
+        mut kept: Option<&mut Kept>,
     ) -> Result<Trained> {
-        let mut model = self.model()?;
+        let (mut model, before) = match kept.as_mut().and_then(|kept| kept.before.take()) {
+            Some((model, resume)) => (model, Some(resume)),
+            None => (self.model()?, None),
+        };
         let monitor = if validation.is_some() { "val_loss" } else { "loss" };
         let (mut guard, mut keeper) = (TerminateOnNan::new(), self.keep.keeper(monitor));
         let fit = Fit::new().epochs(self.epochs).batch_size(self.batch_size).verbose(self.verbose);
@@ -95,13 +108,27 @@ impl Training<'_> {
         for callback in callbacks {
             fit = fit.callback(callback.as_mut());
         }
-        let history = model.fit(train, fit)?;
+        let mut interrupt = kept.as_ref().map(|_| Interrupt::new()).transpose()?;
+        if let Some(interrupt) = &mut interrupt {
+            fit = fit.callback(interrupt);
+        }
+        if let Some(kept) = kept {
+            fit = fit.checkpoints(&mut kept.checkpoints);
+        }
+        if let Some(before) = before {
+            fit = fit.resume(before);
+        }
+        model.fit(train, fit)?;
+        let history = model.history().clone();
         if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
             let learning_rate = (self.optimizer)()?.learning_rate_now();
             return Err(Mistake::Diverged { epoch: epoch + 1, learning_rate }.into());
         }
         let best = keeper.as_ref().and_then(EarlyStopping::best_epoch);
-        Ok(Trained { model, history, best, folds: Vec::new(), test: None })
+        let ended = keeper.as_ref().is_some_and(|k| k.stopped_epoch().is_some());
+        let interrupted =
+            interrupt.is_some() && keep::asked() && history.epochs.len() < self.epochs && !ended;
+        Ok(Trained { model, history, best, folds: Vec::new(), test: None, interrupted })
     }
 }
 

@@ -1,0 +1,231 @@
+//! `--save DIR` and `--resume DIR`: a training that survives Ctrl-C, and goes on as if it had never stopped.
+
+use super::say;
+use super::train::Arguments;
+use super::training::Trained;
+use handgrad::callbacks::{Callback, Flow, Running};
+use handgrad::config::{Config, FromValue};
+use handgrad::data::{Dataset, Features, Targets};
+use handgrad::io::{Checkpoints, Resume};
+use handgrad::presets::{Parts, Preset};
+use handgrad::{Device, Error, Result, Sequential};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether someone has pressed Ctrl-C.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Pauses the training after the step in which Ctrl-C was pressed; a second Ctrl-C ends the program at once.
+pub(super) struct Interrupt;
+
+impl Interrupt {
+    /// Listens from now on.
+    pub(super) fn new() -> Result<Interrupt> {
+        let handler = || {
+            if ASKED.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            eprintln!("\nFinishing this step and saving; press Ctrl-C again to stop at once.");
+        };
+        ctrlc::set_handler(handler).map_err(|e| Error::Device {
+            problem: format!("Ctrl-C cannot be listened to: {e}"),
+            hint: "train without --save".into(),
+        })?;
+        Ok(Interrupt)
+    }
+}
+
+impl Callback for Interrupt {
+    fn on_batch_end(&mut self, _running: &Running) -> Result<Flow> {
+        Ok(if ASKED.load(Ordering::Relaxed) { Flow::Pause } else { Flow::Continue })
+    }
+}
+
+/// Whether someone has pressed Ctrl-C by now.
+pub(super) fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+/// A folder that keeps the training, and if it kept one before, that one's model and how it goes on.
+pub(super) struct Kept {
+    folder: PathBuf,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) before: Option<(Sequential, Resume)>,
+}
+
+impl Kept {
+    /// The folder of `--save` or `--resume`, if one is given.
+    pub(super) fn open(
+        arguments: &Arguments,
+        preset: &Preset,
+        data: &Parts,
+        device: &Device,
+    ) -> Result<Option<Kept>> {
+        let seen = || fingerprint(std::iter::once(&data.train).chain(&data.validation));
+        match (&arguments.save, &arguments.resume) {
+            (Some(folder), _) => {
+                let said = said(arguments, preset.name, device.name(), seen())?;
+                let checkpoints = Checkpoints::create(folder)?.run(said);
+                Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None }))
+            }
+            (None, Some(folder)) => {
+                let (model, resume, checkpoints) = Checkpoints::resume(folder, device)?;
+                let seen = seen();
+                check_data(resume.run(), &seen, folder)?;
+                let checkpoints = checkpoints.run(said(arguments, preset.name, device.name(), seen)?);
+                Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)) }))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Says what is kept where, or what was done before; refuses to go on to fewer epochs than were done.
+    pub(super) fn announce(&self, epochs: usize) -> Result<()> {
+        let folder = self.folder.display();
+        let Some((_, resume)) = &self.before else {
+            return say(format!("saving    to {folder} after each epoch; Ctrl-C ends after the step, saved"));
+        };
+        let (done, ended) = (resume.epochs(), if resume.ended() { ", and was ended early" } else { "" });
+        if epochs < done {
+            return Err(Error::invalid(
+                format!("the training in {folder} has had {done} epochs, --epochs asks for {epochs} in all"),
+                format!("give --epochs {done} or more"),
+            ));
+        }
+        say(format!("resuming  {folder}: {done} epochs were done{ended}"))
+    }
+
+    /// Says how to go on with a training that was interrupted.
+    pub(super) fn how_to_go_on(&self, preset: &Preset, trained: &Trained) -> Result<()> {
+        let done = trained.history.epochs.len();
+        let place = match trained.model.paused() {
+            Some(batch) => format!("after {batch} batches of epoch {}", done + 1),
+            None => format!("after epoch {done}"),
+        };
+        let folder = self.folder.display().to_string();
+        let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
+        let name = preset.name;
+        say(format!("Stopped {place}; all is saved. Go on with\n  handgrad train {name} --resume {folder}"))
+    }
+}
+
+/// Takes over what the training in `folder` began with, where the command says nothing; where it says something else,
+/// that is an error. `preset` is the preset's own name.
+pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) -> Result<()> {
+    let said = Checkpoints::said(folder)?;
+    let kept: String = get(&said, "preset")?.unwrap_or_default();
+    if kept != preset {
+        return Err(Error::invalid(
+            format!("{} keeps a training of `{kept}`, not of `{preset}`", folder.display()),
+            format!("resume it with `handgrad train {kept} --resume {}`", folder.display()),
+        ));
+    }
+    same(&said, "seed", &mut arguments.seed, folder)?;
+    same(&said, "batch-size", &mut arguments.batch_size, folder)?;
+    same(&said, "optimizer", &mut arguments.optimizer, folder)?;
+    same(&said, "learning-rate", &mut arguments.learning_rate, folder)?;
+    same(&said, "limit", &mut arguments.limit, folder)?;
+    same(&said, "early-stopping", &mut arguments.early_stopping, folder)?;
+    same(&said, "reduce-lr", &mut arguments.reduce_lr, folder)?;
+    if arguments.device.as_deref() == Some("auto") {
+        arguments.device = None;
+    }
+    same(&said, "device", &mut arguments.device, folder)?;
+    if arguments.data.is_none() {
+        arguments.data = get::<String>(&said, "data")?.map(Into::into);
+    }
+    if arguments.epochs.is_none() {
+        arguments.epochs = get(&said, "epochs")?;
+    }
+    Ok(())
+}
+
+fn get<T: FromValue>(said: &Config, name: &str) -> Result<Option<T>> {
+    said.get(name).filter(|value| !value.is_null()).map(T::from_value).transpose()
+}
+
+fn same<T>(said: &Config, name: &str, given: &mut Option<T>, folder: &Path) -> Result<()>
+where
+    T: FromValue + PartialEq + std::fmt::Display,
+{
+    let kept: Option<T> = get(said, name)?;
+    match (&kept, &given) {
+        (_, None) => {
+            *given = kept;
+            Ok(())
+        }
+        (Some(kept), Some(given)) if kept == given => Ok(()),
+        (kept, Some(given)) => {
+            let kept = match kept {
+                Some(kept) => format!("with --{name} {kept}"),
+                None => format!("without --{name}"),
+            };
+            Err(Error::invalid(
+                format!("the training in {} began {kept}, not with --{name} {given}", folder.display()),
+                format!("leave --{name} out, or begin a new training with --save in another folder"),
+            ))
+        }
+    }
+}
+
+/// What the checkpoints are to say about the training. `device` is the one that computes, `data` a fingerprint.
+fn said(arguments: &Arguments, preset: &str, device: &str, data: String) -> Result<Config> {
+    let folder = match &arguments.data {
+        Some(folder) => {
+            let whole = std::path::absolute(folder).map_err(|source| Error::Io {
+                action: "find",
+                path: folder.clone(),
+                source,
+            })?;
+            Value::from(whole.to_string_lossy())
+        }
+        None => Value::Null,
+    };
+    Ok(handgrad::config::record([
+        ("preset", preset.into()),
+        ("epochs", arguments.epochs.into()),
+        ("seed", arguments.seed.into()),
+        ("batch-size", arguments.batch_size.into()),
+        ("optimizer", arguments.optimizer.clone().into()),
+        ("learning-rate", arguments.learning_rate.into()),
+        ("limit", arguments.limit.into()),
+        ("early-stopping", arguments.early_stopping.into()),
+        ("reduce-lr", arguments.reduce_lr.into()),
+        ("device", device.into()),
+        ("data", folder),
+        ("data_sha256", data.into()),
+    ]))
+}
+
+/// Checks that the training goes on with the data that it began with.
+fn check_data(said: &Config, now: &str, folder: &Path) -> Result<()> {
+    match said.get("data_sha256").and_then(Value::as_str) {
+        Some(then) if then == now => Ok(()),
+        _ => Err(Error::data(
+            format!("the training in {} began with other data", folder.display()),
+            "give it the same files with --data, or begin a new training with --save in another folder",
+        )),
+    }
+}
+
+/// The fingerprint of all samples and targets that a training sees.
+fn fingerprint<'a>(data: impl IntoIterator<Item = &'a Dataset>) -> String {
+    let mut sha = Sha256::new();
+    for data in data {
+        sha.update(format!("{} {}", data.sample_shape(), data.target_shape()));
+        match data.x() {
+            Features::Bytes { bytes, scale, .. } => {
+                sha.update(scale.to_le_bytes());
+                sha.update(bytes);
+            }
+            Features::F32 { values, .. } => values.iter().for_each(|v| sha.update(v.to_le_bytes())),
+        }
+        match data.y() {
+            Targets::Labels { labels, .. } => labels.iter().for_each(|l| sha.update(l.to_le_bytes())),
+            Targets::Values { values, .. } => values.iter().for_each(|v| sha.update(v.to_le_bytes())),
+        }
+    }
+    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
