@@ -6,6 +6,8 @@
 mod bench;
 mod devices;
 mod gradcheck;
+mod plot;
+mod plots;
 mod report;
 mod train;
 
@@ -26,6 +28,8 @@ Examples:
   handgrad train mnist-mlp --epochs 3 --optimizer sgd --learning-rate 0.1 --json result.json
   handgrad gradcheck Dense                      hold a layer's backward against difference quotients
   handgrad bench gemm                           how fast matrix products are, and how fast they could be
+  handgrad train fashion-relu --plots pictures  curves, samples, the confusion matrix as pictures
+  handgrad plot history.csv --out curves.png    the curves of a log, from here or from Keras
   handgrad presets                              what can be trained, with published figures
 
 Exit codes: 0 success, 1 error, 2 usage error.";
@@ -46,6 +50,8 @@ enum Command {
     Gradcheck(gradcheck::Arguments),
     /// Measure the ops, and hold them against what this machine can do at best
     Bench(bench::Arguments),
+    /// Draw the curves of a training from its log, or activation functions
+    Plot(plot::Arguments),
     /// List what can be trained
     Presets,
     /// List who can compute
@@ -58,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),
     };

@@ -1,5 +1,6 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
+use super::plots::Plots;
 use super::report::{Report, fingerprint, samples_per_second};
 use super::{say, table};
 use clap::Args;
@@ -49,6 +50,12 @@ pub(super) struct Arguments {
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write pictures into this folder: curves, and what suits the data and the model
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// svg or png
+    #[arg(long, value_name = "FORMAT", value_parser = ["svg", "png"], default_value = "svg", requires = "plots")]
+    plots_format: String,
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -76,6 +83,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
+    let plots = match &arguments.plots {
+        Some(folder) => Some(Plots::into(folder, arguments.plots_format == "png")?),
+        None => None,
+    };
     let data = preset.load(arguments.data.as_deref(), arguments.limit, arguments.seed)?;
     let epochs = arguments.epochs.unwrap_or(preset.epochs);
     let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
@@ -133,6 +144,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let rate = samples_per_second(&history, data.train.len());
     say(format!("{rate:.0} samples/s in training, validation not counted"))?;
 
+    if let Some(plots) = &plots {
+        plots.draw(preset, &mut model, &history, &data)?;
+    }
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
         preset: preset.name.to_string(),

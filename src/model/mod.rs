@@ -11,6 +11,7 @@
 mod compile;
 mod evaluate;
 mod history;
+mod log;
 mod summary;
 mod train;
 mod workspace;

@@ -81,7 +81,7 @@ impl Axis {
             let widths: Vec<f64> = axis.labels().iter().map(|l| font::width(l, LABEL)).collect();
             (1..places.len()).all(|i| match horizontal {
                 true => places[i] - places[i - 1] >= (widths[i] + widths[i - 1]) / 2.0 + 12.0,
-                false => places[i] - places[i - 1] >= 26.0,
+                false => places[i] - places[i - 1] >= 32.0,
             })
         };
         // The finest steps that leave room; at worst there is one number.
@@ -166,10 +166,21 @@ pub(super) fn number(value: f64, step: f64) -> String {
         0.0 => "0".into(),
         v if v >= 1e6 || (v < 1e-3 && step < 1e-3) => {
             let mantissa = (digits(step) - digits(value)).clamp(0, 12) as usize;
-            format!("{value:.mantissa$e}")
+            powers(value, mantissa)
         }
-        _ if step < 1e-6 => format!("{value:.*e}", (digits(step) - digits(value)).clamp(0, 12) as usize),
+        _ if step < 1e-6 => powers(value, (digits(step) - digits(value)).clamp(0, 12) as usize),
         _ => plain(),
+    }
+}
+
+/// 2.5e-4, with so many digits after the point at most.
+fn powers(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) if mantissa.contains('.') => {
+            format!("{}e{exponent}", mantissa.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
     }
 }
 

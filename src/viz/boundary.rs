@@ -175,7 +175,9 @@ impl Boundary<'_> {
         for (point, label) in points.iter().zip(&labels) {
             let at = axes.at(point[0], point[1]);
             let look = label.filter(|_| is_classes).map_or(Look { mark: Mark::Disc, ..look(0) }, look);
-            canvas.mark(at, Look { colour: INK, ..look }, 6.4);
+            if one {
+                canvas.mark(at, Look { colour: INK, ..look }, 6.4);
+            }
             canvas.mark(at, look, 4.6);
         }
         for (class, entry) in entries.iter_mut().enumerate().filter(|_| one) {

@@ -64,7 +64,7 @@ impl Look {
         Look {
             colour: COLOURS[i % COLOURS.len()],
             mark: MARKS[(i + round) % MARKS.len()],
-            dash: DASHES[(i + round) % DASHES.len()],
+            dash: DASHES[(i + 2 * round) % DASHES.len()],
             width: 1.8,
         }
     }
@@ -137,6 +137,10 @@ mod tests {
             let (a, b) = (Look::number(i), Look::number(i + 1));
             assert!(a.colour != b.colour && a.mark != b.mark && a.dash != b.dash, "{i}");
         }
-        assert!((1..49).all(|i| Look::number(i) != Look::number(0)));
+        // Marks and dashes alone tell apart what shares a colour.
+        for i in 0..21 {
+            let (a, b) = (Look::number(i), Look::number(i + 7));
+            assert!(a.colour == b.colour && a.mark != b.mark && a.dash != b.dash, "{i}");
+        }
     }
 }

@@ -70,21 +70,28 @@ impl Sheet<'_> {
                 "draw fewer of them",
             ));
         }
-        let rows_of = |t: &Tile| t.pixels.len() / t.columns.max(1);
-        let longest = self.tiles.iter().map(|t| t.columns.max(rows_of(t))).max().unwrap_or(1).max(1) as f64;
         // Whole pixels for images that are smaller than a tile.
-        let scale = if longest <= self.side { (self.side / longest).floor() } else { self.side / longest };
-        let widest = self.tiles.iter().map(|t| t.columns).max().unwrap_or(1) as f64 * scale;
-        let highest = self.tiles.iter().map(rows_of).max().unwrap_or(1) as f64 * scale;
+        let scaled = |t: &Tile| {
+            let rows = t.pixels.len() / t.columns.max(1);
+            let longest = t.columns.max(rows).max(1) as f64;
+            let scale = if longest <= self.side { (self.side / longest).floor() } else { self.side / longest };
+            (t.columns as f64 * scale, rows as f64 * scale)
+        };
+        let widest = self.tiles.iter().map(|t| scaled(t).0).fold(1.0, f64::max);
         let captions = self.tiles.iter().flat_map(|t| &t.caption);
         let text = captions.map(|(text, _)| font::width(text, CAPTION)).fold(0.0, f64::max);
-        let lines_below = self.tiles.iter().map(|t| t.caption.len()).max().unwrap_or(0) as f64;
-        let cell = widest.max(text.min(WIDEST_CAPTION.max(widest)) + 4.0 * f64::from(lines_below > 0.0));
-        let row = highest + lines_below * CAPTION_ROW + if lines_below > 0.0 { 6.0 } else { 0.0 };
+        let cell = widest.max(if text > 0.0 { text.min(WIDEST_CAPTION.max(widest)) + 4.0 } else { 0.0 });
 
         let per_row = self.per_row.clamp(1, self.tiles.len().max(1));
-        let rows = self.tiles.len().div_ceil(per_row) as f64;
-        let grid = (per_row as f64 * (cell + GAP) - GAP, rows * (row + GAP) - GAP);
+        let below = |lines: usize| if lines > 0 { lines as f64 * CAPTION_ROW + 6.0 } else { 0.0 };
+        // Of each row: where it begins, and how high its tiles are.
+        let (mut rows, mut total) = (Vec::new(), 0.0);
+        for row in self.tiles.chunks(per_row) {
+            let highest = row.iter().map(|t| scaled(t).1).fold(1.0, f64::max);
+            rows.push((total, highest));
+            total += highest + below(row.iter().map(|t| t.caption.len()).max().unwrap_or(0)) + GAP;
+        }
+        let grid = (per_row as f64 * (cell + GAP) - GAP, total - GAP);
         let bar = if self.bar.is_some() { Bar::WIDTH } else { 0.0 };
         // A single small tile still leaves its title some room.
         let title_width = if self.title.is_empty() { 0.0 } else { font::width(self.title, 17.0).min(560.0) };
@@ -101,10 +108,11 @@ impl Sheet<'_> {
         let (left, top) = (MARGIN + (inner - grid.0 - bar) / 2.0, MARGIN + title);
         for (i, tile) in self.tiles.iter().enumerate() {
             let x = left + (i % per_row) as f64 * (cell + GAP);
-            let y = top + (i / per_row) as f64 * (row + GAP);
-            let (w, h) = (tile.columns as f64 * scale, rows_of(tile) as f64 * scale);
+            let (row_top, highest) = rows[i / per_row];
+            let y = (top + row_top).round();
+            let (w, h) = scaled(tile);
             let x0 = (x + (cell - w) / 2.0).round();
-            let area = Area { left: x0, top: y.round(), right: x0 + w, bottom: y.round() + h };
+            let area = Area { left: x0, top: y, right: x0 + w, bottom: y + h };
             canvas.cells(area, tile.columns, &tile.pixels);
             let out = Area { left: area.left - 2.0, top: area.top - 2.0, right: area.right + 2.0, bottom: area.bottom + 2.0 };
             match tile.frame {
@@ -112,7 +120,7 @@ impl Sheet<'_> {
                 None => canvas.frame(area, [200, 200, 200], 0.6),
             }
             for (line, (text, colour)) in tile.caption.iter().enumerate() {
-                let below = y.round() + highest + 13.0 + line as f64 * CAPTION_ROW;
+                let below = y + highest + 13.0 + line as f64 * CAPTION_ROW;
                 canvas.text_in((x + cell / 2.0, below), cell + 6.0, text, CAPTION, *colour, Align::Center);
             }
         }
