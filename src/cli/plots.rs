@@ -8,8 +8,18 @@ use handgrad::viz::{self, Confusion, Picture};
 use handgrad::{Error, Result, Sequential};
 use std::path::{Path, PathBuf};
 
-const FASHION: [&str; 10] =
-    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const FASHION: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 
 /// A folder for pictures, all of one format.
 pub(super) struct Plots {
@@ -20,8 +30,11 @@ pub(super) struct Plots {
 impl Plots {
     /// Makes the folder, and finds out whether files can be made in it.
     pub(super) fn into(folder: &Path, png: bool) -> Result<Plots> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Error::Io { action: "create", path: folder.to_path_buf(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io {
+            action: "create",
+            path: folder.to_path_buf(),
+            source,
+        })?;
         let plots = Plots { folder: folder.to_path_buf(), ending: if png { "png" } else { "svg" } };
         drop(AtomicFile::create(plots.path("curves"))?);
         Ok(plots)
@@ -69,7 +82,8 @@ impl Plots {
             }
             if convolutions.is_empty() {
                 // The weights of a dense layer right above the image are images too.
-                let dense = model.layer_names().iter().find(|l| l.starts_with("dense")).map(|l| l.to_string());
+                let dense =
+                    model.layer_names().iter().find(|l| l.starts_with("dense")).map(|l| l.to_string());
                 if let Some(picture) = dense.and_then(|layer| viz::filters(model, &layer).draw().ok()) {
                     save("filters", picture)?;
                 }

@@ -44,7 +44,8 @@ impl History {
         })?;
         let text = text.trim_start_matches('\u{feff}');
         let first = text.lines().next().unwrap_or("");
-        let separator = [b',', b';', b'\t'].into_iter().max_by_key(|&s| (first.matches(s as char).count(), s == b','));
+        let separator =
+            [b',', b';', b'\t'].into_iter().max_by_key(|&s| (first.matches(s as char).count(), s == b','));
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator.unwrap_or(b','))
             .trim(csv::Trim::All)
@@ -63,15 +64,21 @@ impl History {
             let line = record.position().map_or(0, csv::Position::line);
             if record.len() != names.len() {
                 return Err(wrong(
-                    format!("line {line} has {} fields, the first line has {} names", record.len(), names.len()),
+                    format!(
+                        "line {line} has {} fields, the first line has {} names",
+                        record.len(),
+                        names.len()
+                    ),
                     "a training that was cut off may have left its last line unfinished: remove that",
                 ));
             }
             let (mut seconds, mut scores) = (0.0, Vec::new());
             for (name, field) in names.iter().zip(record.iter()) {
                 let Some(value) = parse(field).map_err(|()| {
-                    wrong(format!("line {line} has `{}` for `{name}`, which is no number", shortened(field)),
-                        "give numbers, `nan`, `inf`, or `NA` for what was not measured")
+                    wrong(
+                        format!("line {line} has `{}` for `{name}`, which is no number", shortened(field)),
+                        "give numbers, `nan`, `inf`, or `NA` for what was not measured",
+                    )
                 })?
                 else {
                     continue;
@@ -141,7 +148,8 @@ mod tests {
     /// As Keras 3.15 wrote it, with the `NA` of a training that was stopped.
     #[test]
     fn a_log_of_keras_is_read() {
-        let log = b"epoch,accuracy,learning_rate,loss,val_loss\r\n0,0.85,0.001,0.53,0.4\r\n1,0.87,0.001,nan,NA\r\n";
+        let log =
+            b"epoch,accuracy,learning_rate,loss,val_loss\r\n0,0.85,0.001,0.53,0.4\r\n1,0.87,0.001,nan,NA\r\n";
         let history = read(log).unwrap();
         assert_eq!(history.get("accuracy"), [0.85, 0.87]);
         assert_eq!(history.get("val_loss"), [0.4]);

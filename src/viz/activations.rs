@@ -76,8 +76,7 @@ impl Activations {
                 "give between 1 and 28 of them",
             ));
         }
-        let x: Vec<f64> =
-            (0..POINTS).map(|i| from + (to - from) * i as f64 / (POINTS - 1) as f64).collect();
+        let x: Vec<f64> = (0..POINTS).map(|i| from + (to - from) * i as f64 / (POINTS - 1) as f64).collect();
         let graphs = self.functions.iter().map(|f| graph(*f, &x)).collect::<Result<Vec<_>>>()?;
         let columns = 1 + usize::from(self.derivatives);
         let width = MARGIN + columns as f64 * (LEFT + PANEL.0 + MARGIN);
@@ -113,7 +112,11 @@ impl Activations {
                 let inside = |y: f64| if y >= ends.0 && y <= ends.1 { y } else { f64::NAN };
                 let points: Vec<(f64, f64)> =
                     x.iter().zip(&graph[column]).map(|(&x, &y)| (x, inside(y))).collect();
-                lines::draw(&mut canvas, &axes, &Line { points: &points, look: Look::number(i), marked: false });
+                lines::draw(
+                    &mut canvas,
+                    &axes,
+                    &Line { points: &points, look: Look::number(i), marked: false },
+                );
             }
         }
         Ok(canvas.finish())

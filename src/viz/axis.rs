@@ -43,8 +43,8 @@ impl Axis {
 
     /// Powers of ten in equal steps. Ends that have no logarithm become the least and the greatest that make sense.
     pub fn logarithmic(name: impl Into<String>, from: f64, to: f64) -> Axis {
-        let from = if from > 0.0 && from.is_finite() { from.max(1e-300) } else { 1e-3 };
-        let to = if to > from && to.is_finite() { to.min(FAR) } else { from * 10.0 };
+        let from = if from > 0.0 && from.is_finite() { from.clamp(1e-300, 1e299) } else { 1e-3 };
+        let to = if to > 1.0001 * from && to.is_finite() { to.min(FAR) } else { from * 10.0 };
         Axis { name: name.into(), from, to, kind: Kind::Logarithmic, ticks: Vec::new(), step: 1.0 }
     }
 
@@ -229,10 +229,7 @@ impl Axes {
     /// Where on the paper a pair of values is.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let a = &self.area;
-        (
-            a.left + self.x.share(x) * (a.right - a.left),
-            a.bottom - self.y.share(y) * (a.bottom - a.top),
-        )
+        (a.left + self.x.share(x) * (a.right - a.left), a.bottom - self.y.share(y) * (a.bottom - a.top))
     }
 }
 
@@ -258,7 +255,10 @@ mod tests {
     #[test]
     fn numbers_have_the_digits_that_they_need() {
         assert_eq!(labels(Axis::linear("", 0.0, 1.0), 200.0), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(Axis::logarithmic("", 0.01, 1000.0), 400.0), ["0.01", "0.1", "1", "10", "100", "1000"]);
+        assert_eq!(
+            labels(Axis::logarithmic("", 0.01, 1000.0), 400.0),
+            ["0.01", "0.1", "1", "10", "100", "1000"]
+        );
         assert_eq!(number(2.5e-4, 5e-5), "2.5e-4");
         assert_eq!(number(3e7, 1e7), "3e7");
         assert_eq!(number(-0.25, 0.05), "-0.25");
@@ -267,14 +267,38 @@ mod tests {
     /// Whatever comes, an axis has a range, at least one number and no two that overlap.
     #[test]
     fn every_range_has_numbers() {
-        let extremes = [0.0, -0.0, 1.0, -1.0, 1e-320, 1e-300, 1e300, 1e308, -1e308, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, 1e9 + 1.0, 0.1];
+        let extremes = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            1e-320,
+            1e-300,
+            1e300,
+            1e308,
+            -1e308,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1e9,
+            1e9 + 1.0,
+            0.1,
+        ];
         for from in extremes {
             for to in extremes {
-                for axis in [Axis::linear("", from, to), Axis::counts("", from, to), Axis::logarithmic("", from, to), Axis::around("", [from, to])] {
+                for axis in [
+                    Axis::linear("", from, to),
+                    Axis::counts("", from, to),
+                    Axis::logarithmic("", from, to),
+                    Axis::around("", [from, to]),
+                ] {
                     let (a, b) = axis.ends();
                     assert!(a < b && (b - a).is_finite(), "{from} {to} {axis:?}");
                     let ticked = axis.clone().ticked(300.0, false);
-                    assert!(ticked.ticks.len() <= 501 && ticked.share(a).abs() < 1e-9, "{from} {to} {ticked:?}");
+                    assert!(
+                        ticked.ticks.len() <= 501 && ticked.share(a).abs() < 1e-9,
+                        "{from} {to} {ticked:?}"
+                    );
                     assert!(ticked.labels().iter().all(|l| l.len() < 24), "{:?}", ticked.labels());
                 }
             }

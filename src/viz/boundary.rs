@@ -1,12 +1,12 @@
 //! What a model with two inputs says to every pair of them, and where it changes its mind.
 
+use super::Picture;
 use super::axis::Axis;
 use super::canvas::{Align, Area, Canvas};
 use super::images::{class_name, class_of, label_of};
 use super::lines::{self, Entry, Legend};
 use super::palette::{Colour, FAINT, INK, Look, Mark, PAPER, mix, viridis};
 use super::tiles::Bar;
-use super::Picture;
 use crate::data::{Dataset, Features};
 use crate::error::{Error, Result};
 use crate::model::Sequential;
@@ -40,11 +40,7 @@ pub struct Boundary<'a> {
 /// ```
 pub fn boundary<'a>(model: &'a mut Sequential, data: &'a Dataset) -> Boundary<'a> {
     Boundary {
-        model,
-        data,
-        title: String::new(),
-        classes: Vec::new(),
-        inputs: ["x₁".into(), "x₂".into()],
+        model, data, title: String::new(), classes: Vec::new(), inputs: ["x₁".into(), "x₂".into()]
     }
 }
 
@@ -82,7 +78,10 @@ impl Boundary<'_> {
         let sample = self.data.sample_shape();
         if sample.len() != 2 {
             return Err(Error::data(
-                format!("a decision boundary is drawn over two inputs, samples of shape {sample} have {}", sample.len()),
+                format!(
+                    "a decision boundary is drawn over two inputs, samples of shape {sample} have {}",
+                    sample.len()
+                ),
                 "train a model on two columns of the data",
             ));
         }
@@ -92,7 +91,8 @@ impl Boundary<'_> {
             .collect();
         let [x, y] = [0, 1].map(|c| {
             let axis = Axis::around(&self.inputs[c], points.iter().map(|p| p[c]));
-            let ends = points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |e, p| (e.0.min(p[c]), e.1.max(p[c])));
+            let ends =
+                points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |e, p| (e.0.min(p[c]), e.1.max(p[c])));
             let room = 0.3 * (ends.1 - ends.0);
             // All in one place: the axis knows how to make a range of that.
             if room > 0.0 { Axis::linear(&self.inputs[c], ends.0 - room, ends.1 + room) } else { axis }
@@ -120,9 +120,11 @@ impl Boundary<'_> {
         let colour = |row: &[f32]| -> Colour {
             match (one, class_of(row)) {
                 (true, _) => viridis(share(row[0])),
-                (_, Some(class)) => {
-                    mix(PAPER, Look::number(class).colour, 0.15 + 0.45 * f64::from(row[class]).clamp(0.0, 1.0))
-                }
+                (_, Some(class)) => mix(
+                    PAPER,
+                    Look::number(class).colour,
+                    0.15 + 0.45 * f64::from(row[class]).clamp(0.0, 1.0),
+                ),
                 (_, None) => viridis(f64::NAN),
             }
         };
@@ -182,7 +184,8 @@ impl Boundary<'_> {
         }
         for (class, entry) in entries.iter_mut().enumerate().filter(|_| one) {
             // White marks need a rim on white paper.
-            entry.look = Look { mark: if class == 0 { Mark::Ring } else { Mark::Square }, ..look(class).colour(INK) };
+            entry.look =
+                Look { mark: if class == 0 { Mark::Ring } else { Mark::Square }, ..look(class).colour(INK) };
         }
         Legend::new(entries, SIDE).draw(&mut canvas, left, MARGIN + title, SIDE);
         if one {
@@ -232,7 +235,11 @@ mod tests {
         let values: Vec<f32> = (0..GRID * GRID).map(|i| (i % GRID + i / GRID) as f32).collect();
         let pieces = crossings(&values, 100.25);
         let length: f64 = pieces.iter().map(|(a, b)| (a.0 - b.0).hypot(a.1 - b.1)).sum();
-        assert!(pieces.iter().all(|(a, b)| (a.0 + a.1 - 100.25).abs() < 1e-9 && (b.0 + b.1 - 100.25).abs() < 1e-9));
+        assert!(
+            pieces
+                .iter()
+                .all(|(a, b)| (a.0 + a.1 - 100.25).abs() < 1e-9 && (b.0 + b.1 - 100.25).abs() < 1e-9)
+        );
         assert!((length - 100.25 * 2f64.sqrt()).abs() < 1e-6, "{length}");
         assert!(crossings(&vec![f32::NAN; GRID * GRID], 0.5).is_empty());
     }

@@ -133,7 +133,8 @@ impl Canvas {
         for (i, (x, y)) in points.iter().enumerate() {
             let _ = write!(out, "{}{} {}", if i > 0 { "," } else { "" }, n(*x), n(*y));
         }
-        let _ = write!(out, "\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"", hex(look.colour), look.width);
+        let _ =
+            write!(out, "\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"", hex(look.colour), look.width);
         if !look.dash.is_empty() {
             let dash: Vec<String> = look.dash.iter().map(|d| n(*d)).collect();
             let _ = write!(out, " stroke-dasharray=\"{}\"", dash.join(" "));
@@ -147,9 +148,18 @@ impl Canvas {
         let colour = hex(look.colour);
         let filled = format!("fill=\"{colour}\" stroke=\"#ffffff\" stroke-width=\"0.8\"");
         let hollow = format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"");
-        let square = |r: f64| format!("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"", n(x - r), n(y - r), n(2.0 * r), n(2.0 * r));
+        let square = |r: f64| {
+            format!(
+                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
+                n(x - r),
+                n(y - r),
+                n(2.0 * r),
+                n(2.0 * r)
+            )
+        };
         let path = |points: &[(f64, f64)]| {
-            let points: Vec<String> = points.iter().map(|(dx, dy)| format!("{} {}", n(x + dx * r), n(y + dy * r))).collect();
+            let points: Vec<String> =
+                points.iter().map(|(dx, dy)| format!("{} {}", n(x + dx * r), n(y + dy * r))).collect();
             format!("<polygon points=\"{}\"", points.join(","))
         };
         let shape = match look.mark {
@@ -159,7 +169,14 @@ impl Canvas {
             Mark::Diamond => path(&[(0.0, -1.3), (1.1, 0.0), (0.0, 1.3), (-1.1, 0.0)]),
             Mark::Cross => format!(
                 "<path d=\"M{} {}L{} {}M{} {}L{} {}\"",
-                n(x - r), n(y - r), n(x + r), n(y + r), n(x - r), n(y + r), n(x + r), n(y - r)
+                n(x - r),
+                n(y - r),
+                n(x + r),
+                n(y + r),
+                n(x - r),
+                n(y + r),
+                n(x + r),
+                n(y - r)
             ),
         };
         let paint = match look.mark {
@@ -215,7 +232,10 @@ impl Canvas {
             out,
             "<g class=\"cells\" data-rows=\"{rows}\" data-columns=\"{columns}\" shape-rendering=\"crispEdges\" \
              transform=\"translate({} {}) scale({} {})\">",
-            n(area.left), n(area.top), precise(dx), precise(dy)
+            n(area.left),
+            n(area.top),
+            precise(dx),
+            precise(dy)
         );
         if let Some(colour) = ground {
             let _ = writeln!(out, "<path fill=\"{}\" d=\"M0 0h{columns}v{rows}h-{columns}z\"/>", hex(colour));
@@ -256,8 +276,8 @@ impl Canvas {
         let size = (steps(self.width) as u32, steps(self.height) as u32);
         let root = Svg { out: self.out.clone(), size }.into_drawing_area();
         // Label areas are as wide as there is room: what a label needs is what it gets.
-        let chart: DrawingArea<Svg, Shift> = root
-            .shrink((0, steps(area.top)), (steps(area.right), steps(self.height - area.top)));
+        let chart: DrawingArea<Svg, Shift> =
+            root.shrink((0, steps(area.top)), (steps(area.right), steps(self.height - area.top)));
         let mut chart = ChartBuilder::on(&chart)
             .set_label_area_size(LabelAreaPosition::Left, steps(area.left))
             .set_label_area_size(LabelAreaPosition::Bottom, steps(self.height - area.bottom))
@@ -309,7 +329,12 @@ impl Out {
         };
         // The middle of a capital, or of a Hangul letter, is so far above the line that it stands on.
         let turn = match degrees != 0.0 {
-            true => format!("x=\"0\" y=\"{}\" transform=\"translate({} {}) rotate({degrees})\"", n(0.36 * size), n(x), n(y)),
+            true => format!(
+                "x=\"0\" y=\"{}\" transform=\"translate({} {}) rotate({degrees})\"",
+                n(0.36 * size),
+                n(x),
+                n(y)
+            ),
             false => format!("x=\"{}\" y=\"{}\"", n(x), n(y + 0.36 * size)),
         };
         let _ = writeln!(
@@ -417,7 +442,11 @@ impl DrawingBackend for Svg {
         Ok(())
     }
 
-    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Drawn {
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Drawn {
         let c = style.color();
         if c.alpha > 0.0 {
             let points: Vec<String> =
@@ -477,7 +506,10 @@ mod tests {
     fn text_is_cut_to_its_room() {
         assert_eq!(cut("Ankle boot", 12.0, 100.0), "Ankle boot");
         let short = cut("Ankle boot", 12.0, 45.0);
-        assert!(short.starts_with("Ankle") && short.ends_with('…') && font::width(&short, 12.0) <= 45.0, "{short}");
+        assert!(
+            short.starts_with("Ankle") && short.ends_with('…') && font::width(&short, 12.0) <= 45.0,
+            "{short}"
+        );
         assert_eq!(cut("가나다라", 10.0, 0.0), "…");
     }
 
@@ -492,7 +524,10 @@ mod tests {
         let (a, b) = ([1, 1, 1], [2, 2, 2]);
         canvas.cells(Area { left: 0.0, top: 0.0, right: 6.0, bottom: 4.0 }, 3, &[a, a, a, b, b, a]);
         let svg = canvas.finish().svg().to_string();
-        assert!(svg.contains("d=\"M0 0h3v2h-3z\"") && svg.contains("fill=\"#020202\" d=\"M0 1h2v1h-2z\""), "{svg}");
+        assert!(
+            svg.contains("d=\"M0 0h3v2h-3z\"") && svg.contains("fill=\"#020202\" d=\"M0 1h2v1h-2z\""),
+            "{svg}"
+        );
         assert_eq!(svg.matches("<path").count(), 2);
     }
 

@@ -1,9 +1,9 @@
 //! Loss and metrics over the epochs: one panel for each, training and validation together.
 
+use super::Picture;
 use super::axis::{Axis, FAR};
 use super::canvas::{Align, Area, Canvas};
 use super::lines::{self, Entry, Legend, Line};
-use super::Picture;
 use super::palette::{FAINT, Look};
 use crate::error::{Error, Result};
 use crate::model::History;
@@ -97,7 +97,8 @@ impl Curves<'_> {
         let width = MARGIN + columns as f64 * (LEFT + PANEL.0 + MARGIN);
         let inner = width - 2.0 * MARGIN;
 
-        let both = [panels.iter().any(|p| !p.training.is_empty()), panels.iter().any(|p| !p.validation.is_empty())];
+        let both =
+            [panels.iter().any(|p| !p.training.is_empty()), panels.iter().any(|p| !p.validation.is_empty())];
         let looks = [Look::number(0), Look::number(1)];
         let marked = epochs <= MARKED;
         let entries = (0..2).filter(|&i| both[i]).map(|i| Entry {

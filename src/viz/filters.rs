@@ -91,7 +91,8 @@ impl Filters<'_> {
         if !names.contains(&self.layer.as_str()) {
             return Err(Error::unknown("layer", &self.layer, &names));
         }
-        let kernel = self.model.get_weights()?.into_iter().find(|w| w.name == format!("{}/kernel", self.layer));
+        let kernel =
+            self.model.get_weights()?.into_iter().find(|w| w.name == format!("{}/kernel", self.layer));
         let Some(kernel) = kernel else {
             return Err(Error::invalid(
                 format!("layer `{}` has no kernel to draw", self.layer),
@@ -114,7 +115,8 @@ impl Filters<'_> {
         };
         // A row for each channel where there are several; else the filters in as many rows as they need.
         let per_row = if seen > 1 { shown } else { shown.min(16) };
-        let tiles = (0..seen).flat_map(|c| (0..shown).map(move |f| (f, c))).map(|(f, c)| tile(f, c)).collect();
+        let tiles =
+            (0..seen).flat_map(|c| (0..shown).map(move |f| (f, c))).map(|(f, c)| tile(f, c)).collect();
         let mut note = Vec::new();
         if shown < filters {
             note.push(format!("the first {shown} of {filters} filters"));
@@ -133,7 +135,11 @@ impl Filters<'_> {
     }
 
     /// Height, width, channels and filters of a kernel.
-    fn extents(&self, kernel: Shape, image: Option<(usize, usize, usize)>) -> Result<(usize, usize, usize, usize)> {
+    fn extents(
+        &self,
+        kernel: Shape,
+        image: Option<(usize, usize, usize)>,
+    ) -> Result<(usize, usize, usize, usize)> {
         match (kernel.dims(), image) {
             (&[h, w, c, f], _) => Ok((h, w, c, f)),
             (&[k, c, f], _) => Ok((k, c, 1, f)),
@@ -202,7 +208,9 @@ impl FeatureMaps<'_> {
             }
         };
         let mut tiles: Vec<Tile> = Vec::new();
-        if channels > 1 && let Ok((_, columns, depth)) = image_shape(sample) {
+        if channels > 1
+            && let Ok((_, columns, depth)) = image_shape(sample)
+        {
             tiles.push(picture_of(&values, columns, depth));
         }
         tiles.extend((0..shown).map(map));

@@ -2,8 +2,8 @@
 
 use super::axis::{Axes, FAR};
 use super::canvas::{Align, Area, Canvas};
-use super::palette::{INK, Look};
 use super::font;
+use super::palette::{INK, Look};
 
 /// Points in order, some of which may be no numbers: the line has gaps there.
 pub(super) struct Line<'a> {

@@ -52,7 +52,8 @@ impl Picture {
                 "write an .svg, or install a font for that language (in Debian: fonts-noto-cjk, fonts-noto)",
             )
         })?;
-        let failed = |why: String| Error::invalid(format!("the picture cannot be a PNG: {why}"), "write an .svg");
+        let failed =
+            |why: String| Error::invalid(format!("the picture cannot be a PNG: {why}"), "write an .svg");
         let options = Options { font_family: "Pretendard".into(), fontdb: fonts, ..Options::default() };
         let tree = Tree::from_str(&self.svg, &options).map_err(|e| failed(e.to_string()))?;
         let mut pixels = Pixmap::new(self.width * SCALE, self.height * SCALE)

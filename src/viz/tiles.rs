@@ -66,7 +66,10 @@ impl Sheet<'_> {
         let pixels: usize = self.tiles.iter().map(|t| t.pixels.len()).sum();
         if pixels > MOST_PIXELS {
             return Err(Error::invalid(
-                format!("{} images of {pixels} pixels together are too many for one picture", self.tiles.len()),
+                format!(
+                    "{} images of {pixels} pixels together are too many for one picture",
+                    self.tiles.len()
+                ),
                 "draw fewer of them",
             ));
         }
@@ -74,7 +77,8 @@ impl Sheet<'_> {
         let scaled = |t: &Tile| {
             let rows = t.pixels.len() / t.columns.max(1);
             let longest = t.columns.max(rows).max(1) as f64;
-            let scale = if longest <= self.side { (self.side / longest).floor() } else { self.side / longest };
+            let scale =
+                if longest <= self.side { (self.side / longest).floor() } else { self.side / longest };
             (t.columns as f64 * scale, rows as f64 * scale)
         };
         let widest = self.tiles.iter().map(|t| scaled(t).0).fold(1.0, f64::max);
@@ -114,7 +118,12 @@ impl Sheet<'_> {
             let x0 = (x + (cell - w) / 2.0).round();
             let area = Area { left: x0, top: y, right: x0 + w, bottom: y + h };
             canvas.cells(area, tile.columns, &tile.pixels);
-            let out = Area { left: area.left - 2.0, top: area.top - 2.0, right: area.right + 2.0, bottom: area.bottom + 2.0 };
+            let out = Area {
+                left: area.left - 2.0,
+                top: area.top - 2.0,
+                right: area.right + 2.0,
+                bottom: area.bottom + 2.0,
+            };
             match tile.frame {
                 Some(colour) => canvas.frame(out, colour, 3.0),
                 None => canvas.frame(area, [200, 200, 200], 0.6),
