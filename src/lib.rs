@@ -51,6 +51,8 @@ pub mod schedules;
 pub mod shape;
 mod steps;
 pub mod tensor;
+#[cfg(feature = "viz")]
+pub mod viz;
 pub mod window;
 
 pub use activations::Activation;

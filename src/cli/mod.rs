@@ -7,6 +7,8 @@ mod bench;
 mod devices;
 mod gradcheck;
 mod keep;
+mod plot;
+mod plots;
 mod replay;
 mod report;
 mod train;
@@ -30,6 +32,8 @@ Examples:
   handgrad replay all                           train all presets, and hold them to their published figures
   handgrad gradcheck Dense                      hold a layer's backward against difference quotients
   handgrad bench gemm                           how fast matrix products are, and how fast they could be
+  handgrad train fashion-relu --plots pictures  curves, samples, the confusion matrix as pictures
+  handgrad plot history.csv --out curves.png    the curves of a log, from here or from Keras
   handgrad presets                              what can be trained, with published figures
 
 Exit codes: 0 success, 1 error, 2 usage error.";
@@ -55,6 +59,8 @@ enum Command {
     Gradcheck(gradcheck::Arguments),
     /// Measure the ops, and hold them against what this machine can do at best
     Bench(bench::Arguments),
+    /// Draw the curves of a training from its log, or activation functions
+    Plot(plot::Arguments),
     /// List what can be trained
     Presets,
     /// List who can compute
@@ -73,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),
     };

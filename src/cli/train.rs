@@ -1,6 +1,7 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
 use super::keep::{self, Kept};
+use super::plots::Plots;
 use super::report::{Report, fingerprint, samples_per_second};
 use super::training::{Trained, Training};
 use super::{say, table};
@@ -67,6 +68,12 @@ pub(super) struct Arguments {
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write pictures into this folder: curves, and what suits the data and the model
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// svg or png
+    #[arg(long, value_name = "FORMAT", value_parser = ["svg", "png"], default_value = "svg", requires = "plots")]
+    plots_format: String,
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -118,6 +125,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
+    let plots = match &arguments.plots {
+        Some(folder) => Some(Plots::into(folder, arguments.plots_format == "png")?),
+        None => None,
+    };
     let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
     let epochs = arguments.epochs.unwrap_or(preset.epochs);
     let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
@@ -172,6 +183,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let speed = samples_per_second(&trained.history, samples_trained(preset, &data));
     say(format!("{speed:.0} samples/s in training, validation not counted"))?;
 
+    if let Some(plots) = &plots {
+        plots.draw(preset, &mut trained.model, &trained.history, &data)?;
+    }
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
         preset: preset.name.to_string(),

@@ -40,11 +40,41 @@ impl Sequential {
     /// # Errors
     /// The model is not built, or not for samples of this shape.
     pub fn predict(&mut self, x: &Features) -> Result<Tensor> {
+        self.check_built_for(Some(x.sample()))?;
+        let last = self.nodes.0.len().saturating_sub(1); // a built model has a layer
+        self.outputs_of(last, x)
+    }
+
+    /// The output of one layer, by its name, for every sample of `x`: `[N, output...]`, on the host. The layer's own
+    /// activation is in it, as in [`predict`](Sequential::predict), which is the last layer's output.
+    ///
+    /// ```
+    /// use handgrad::{Activation, Sequential, data::Features, layers::Dense};
+    /// let mut model = Sequential::new()
+    ///     .with(("hidden", Dense::new(3).activation(Activation::Relu)))
+    ///     .with(("answer", Dense::new(1)));
+    /// model.build([2])?;
+    /// let x = Features::from_rows(&[[0.0, 1.0], [1.0, 0.0]])?;
+    /// assert_eq!(model.layer_output("hidden", &x)?.shape().dims(), [2, 3]);
+    /// assert_eq!(model.layer_output("answer", &x)?.to_vec(), model.predict(&x)?.to_vec());
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No layer has that name; those of [`predict`](Sequential::predict).
+    pub fn layer_output(&mut self, layer: &str, x: &Features) -> Result<Tensor> {
+        match self.nodes.0.iter().position(|node| node.name == layer) {
+            Some(node) => self.outputs_of(node, x),
+            None => Err(Error::unknown("layer", layer, &self.layer_names())),
+        }
+    }
+
+    fn outputs_of(&mut self, node: usize, x: &Features) -> Result<Tensor> {
         x.check()?;
         self.check_built_for(Some(x.sample()))?;
-        let Some(output) = self.output_shape() else { return Err(self.not_built(None)) };
         self.build_for(x.sample())?;
         self.plan_for(32)?;
+        let (last, output) = (self.nodes.0.len() - 1, self.nodes.0[node].output);
         let folded = self.compiled.as_ref().map_or(Activation::Linear, |c| c.folded);
         let (Some(device), Some(ws)) = (&self.device, &mut self.workspace) else {
             return Err(self.not_built(None));
@@ -61,8 +91,9 @@ impl Sequential {
             device.load_rows(x.rows(), part, ws.input(n)?)?;
             ws.forward(&mut self.nodes, n, step)?;
             ws.finish(n, folded)?;
-            let prediction = ws.prediction(n)?.values()?;
-            values.extend(prediction.iter().map(|&v| v as f32));
+            // The last layer may have left its activation to the loss; `finish` has made up for it.
+            let y = if node == last { ws.prediction(n)? } else { ws.output(node, n)? };
+            values.extend(y.values()?.iter().map(|&v| v as f32));
         }
         let mut out = Tensor::zeros_f32(Shape::new(output.batched(count).dims())?);
         out.view_mut().write_f32(&values)?;

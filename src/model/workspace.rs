@@ -133,6 +133,11 @@ impl Workspace {
         Ok(())
     }
 
+    /// What node `node` gave in the last [`forward`](Workspace::forward).
+    pub(super) fn output(&self, node: usize, n: usize) -> Result<View<'_>> {
+        self.buffers[self.slot[node + 1]].prefix(self.shapes[node + 1].batched(n))
+    }
+
     /// The model's output after [`finish`](Workspace::finish) or [`backward`](Workspace::backward).
     pub(super) fn prediction(&self, n: usize) -> Result<View<'_>> {
         self.prediction.prefix(self.output_shape(n))

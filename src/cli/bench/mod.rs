@@ -217,12 +217,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(path) = &arguments.svg {
         let floors: Vec<Floor> = bench.crews.iter().map(|c| c.floor).collect();
-        let svg = picture::draw(&machine.processor, &floors, &rows).map_err(|why| Error::Io {
-            action: "draw",
-            path: path.clone(),
-            source: std::io::Error::other(why),
-        })?;
-        write(path, svg.as_bytes())?;
+        let picture = picture::draw(&machine.processor, &floors, &rows)?;
+        write(path, picture.svg().as_bytes())?;
     }
     if let Some(path) = &arguments.json {
         let floors = bench.crews.iter().map(|c| c.floor.into()).collect();

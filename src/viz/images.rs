@@ -1,0 +1,296 @@
+//! Samples that are images: a strip of them with their labels, or one with its index.
+
+use super::Picture;
+use super::palette::{BLUE, Colour, INK, VERMILLION, grey};
+use super::tiles::{Sheet, Tile};
+use crate::data::{Dataset, Targets};
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// A strip of images; see [`samples`].
+#[derive(Clone, Debug)]
+pub struct Samples<'a> {
+    data: &'a Dataset,
+    indices: Vec<usize>,
+    title: String,
+    classes: Vec<String>,
+    predicted: Option<&'a Tensor>,
+    columns: usize,
+    inverted: bool,
+}
+
+/// Images of a dataset with their labels: the first ten, unless told otherwise. With
+/// [`predictions`](Samples::predictions), what a model made of each stands below its label, and what it got wrong has a
+/// frame.
+///
+/// Samples may be `[H, W]`, `[H, W, 1]`, `[H, W, 3]` (red, green, blue), `[H, W, 4]` (and opacity, left out), or square
+/// images in one dimension, `[784]`. Numbers from 0 to 1, or to 255, are as bright as they say; others are spread from
+/// black to white over all images drawn.
+///
+/// ```
+/// use handgrad::{data::{Dataset, Features, Targets}, viz};
+/// let bytes = (0..2 * 64).map(|i| (i * 2) as u8).collect();
+/// let x = Features::Bytes { sample: [8, 8].into(), bytes, scale: 1.0 / 255.0 };
+/// let data = Dataset::new(x, Targets::labels(vec![1, 0]))?;
+/// let folder = tempfile::tempdir().unwrap();
+/// let picture = viz::samples(&data).classes(&["티셔츠", "바지"]).title("처음 두 개").draw()?;
+/// picture.save(folder.path().join("samples.png"))?;
+/// assert!(picture.svg().contains("바지"));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub fn samples(data: &Dataset) -> Samples<'_> {
+    Samples {
+        data,
+        indices: (0..data.len().min(10)).collect(),
+        title: String::new(),
+        classes: Vec::new(),
+        predicted: None,
+        columns: 10,
+        inverted: false,
+    }
+}
+
+/// One image; see [`sample`].
+#[derive(Clone, Debug)]
+pub struct Sample<'a>(Samples<'a>);
+
+/// One image of a dataset, large, with its index and its label.
+///
+/// ```
+/// use handgrad::{data::{Dataset, Features, Targets}, viz};
+/// let x = Features::F32 { sample: [2, 2].into(), values: vec![0., 1., 0., 1., 1., 0., 0., 1.] };
+/// let data = Dataset::new(x, Targets::labels(vec![3, 0]))?;
+/// assert!(viz::sample(&data, 1).draw()?.svg().contains("sample 1: 0"));
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+pub fn sample(data: &Dataset, index: usize) -> Sample<'_> {
+    Sample(samples(data).indices(&[index]))
+}
+
+const MOST_IMAGES: usize = 1000;
+
+impl<'a> Samples<'a> {
+    /// Which samples, in which order.
+    pub fn indices(mut self, indices: &[usize]) -> Self {
+        self.indices = indices.to_vec();
+        self
+    }
+
+    /// What stands above the picture, in any language.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// What the classes are called; by default, by their numbers.
+    pub fn classes(mut self, names: &[impl AsRef<str>]) -> Self {
+        self.classes = names.iter().map(|name| name.as_ref().to_string()).collect();
+        self
+    }
+
+    /// What a model made of the dataset: `model.predict(data.x())?`.
+    pub fn predictions(mut self, predictions: &'a Tensor) -> Self {
+        self.predicted = Some(predictions);
+        self
+    }
+
+    /// How many images stand in a row; ten by default.
+    pub fn columns(mut self, columns: usize) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// Whether what is large is dark, as ink on paper; `false` by default.
+    pub fn inverted(mut self, inverted: bool) -> Self {
+        self.inverted = inverted;
+        self
+    }
+
+    /// Draws them.
+    ///
+    /// # Errors
+    /// Samples that are no images; no sample, more than 1000, or one past the end; predictions of another dataset.
+    pub fn draw(&self) -> Result<Picture> {
+        let captions = |i: usize, label: Option<usize>, predicted: Option<usize>| {
+            let mut lines: Vec<(String, Colour)> = Vec::new();
+            let name = |class| class_name(&self.classes, class);
+            lines.extend(self.label_text(i, label).map(|text| (text, INK)));
+            lines.extend(predicted.map(|p| match Some(p) == label {
+                true => (format!("✓ {}", name(p)), BLUE),
+                false => (format!("✗ {}", name(p)), VERMILLION),
+            }));
+            lines
+        };
+        let tiles = self.tiles(&captions)?;
+        let (title, per_row) = (self.title.as_str(), self.columns);
+        Sheet { title, tiles, per_row, side: 84.0, bar: None, note: String::new() }.draw()
+    }
+
+    fn label_text(&self, i: usize, label: Option<usize>) -> Option<String> {
+        match (label, self.data.y().values_of(i).as_slice()) {
+            (Some(class), _) => Some(class_name(&self.classes, class)),
+            (None, [value]) => Some(super::axis::short(f64::from(*value), f64::from(value.abs()) / 1000.0)),
+            _ => None,
+        }
+    }
+
+    fn tiles(
+        &self,
+        caption: &dyn Fn(usize, Option<usize>, Option<usize>) -> Vec<(String, Colour)>,
+    ) -> Result<Vec<Tile>> {
+        let data = self.data;
+        let (_, columns, channels) = image_shape(data.sample_shape())?;
+        if self.indices.is_empty() || self.indices.len() > MOST_IMAGES {
+            return Err(Error::invalid(
+                format!("{} samples cannot be drawn in one picture", self.indices.len()),
+                format!("give between 1 and {MOST_IMAGES} indices"),
+            ));
+        }
+        if let Some(i) = self.indices.iter().find(|&&i| i >= data.len()) {
+            return Err(Error::data(
+                format!("sample {i} was asked for, the dataset has {}", data.len()),
+                format!("indices go from 0 to {}", data.len() - 1),
+            ));
+        }
+        let predicted = match self.predicted {
+            Some(p) if p.shape().rank() == 0 || p.shape().rows() != data.len() => {
+                return Err(Error::data(
+                    format!("predictions of shape {} are not those of {} samples", p.shape(), data.len()),
+                    "give what `model.predict(data.x())` gave for this dataset",
+                ));
+            }
+            Some(p) => Some((p.to_vec(), p.shape().len() / p.shape().rows().max(1))),
+            None => None,
+        };
+        let images: Vec<Vec<f32>> = self.indices.iter().map(|&i| data.x().values_of(i)).collect();
+        let shade = Shade::of(images.iter().flatten().copied());
+        let tile = |(&i, image): (&usize, &Vec<f32>)| {
+            let pixels = image.chunks_exact(channels).map(|p| match channels {
+                1 => grey(if self.inverted { 1.0 - shade.share(p[0]) } else { shade.share(p[0]) }),
+                _ => std::array::from_fn(|c| grey(shade.share(p[c]))[0]),
+            });
+            let label = label_of(data.y(), i);
+            let guess =
+                predicted.as_ref().and_then(|(all, n)| class_of(all.get(i * n..(i + 1) * n).unwrap_or(&[])));
+            let wrong = guess.is_some() && label.is_some() && guess != label;
+            Tile {
+                columns,
+                pixels: pixels.collect(),
+                caption: caption(i, label, guess),
+                frame: wrong.then_some(VERMILLION),
+            }
+        };
+        Ok(self.indices.iter().zip(&images).map(tile).collect())
+    }
+}
+
+impl<'a> Sample<'a> {
+    /// What stands above the picture, in any language; by default, `sample 17: Sneaker`.
+    pub fn title(self, title: impl Into<String>) -> Self {
+        Sample(self.0.title(title))
+    }
+
+    /// What the classes are called; by default, by their numbers.
+    pub fn classes(self, names: &[impl AsRef<str>]) -> Self {
+        Sample(self.0.classes(names))
+    }
+
+    /// What a model made of the dataset: `model.predict(data.x())?`.
+    pub fn predictions(self, predictions: &'a Tensor) -> Self {
+        Sample(self.0.predictions(predictions))
+    }
+
+    /// Whether what is large is dark, as ink on paper; `false` by default.
+    pub fn inverted(self, inverted: bool) -> Self {
+        Sample(self.0.inverted(inverted))
+    }
+
+    /// Draws it.
+    ///
+    /// # Errors
+    /// As [`Samples::draw`].
+    pub fn draw(&self) -> Result<Picture> {
+        let all = &self.0;
+        let guess = |_, label: Option<usize>, predicted: Option<usize>| {
+            let line = predicted.map(|p| {
+                let (sign, colour) = if label == Some(p) { ("✓", BLUE) } else { ("✗", VERMILLION) };
+                (format!("{sign} {}", class_name(&all.classes, p)), colour)
+            });
+            line.into_iter().collect()
+        };
+        let tiles = all.tiles(&guess)?;
+        let index = all.indices[0];
+        let label = all.label_text(index, label_of(all.data.y(), index));
+        let title = match (all.title.as_str(), label) {
+            ("", Some(label)) => format!("sample {index}: {label}"),
+            ("", None) => format!("sample {index}"),
+            (title, _) => title.to_string(),
+        };
+        Sheet { title: &title, tiles, per_row: 1, side: 280.0, bar: None, note: String::new() }.draw()
+    }
+}
+
+/// Height, width and channels of an image.
+pub(super) fn image_shape(sample: Shape) -> Result<(usize, usize, usize)> {
+    let side = |n: usize| n.isqrt();
+    let shape = match *sample.dims() {
+        [h, w] => Some((h, w, 1)),
+        [h, w, c @ (1 | 3 | 4)] => Some((h, w, c)),
+        [n] if n > 1 && side(n) * side(n) == n => Some((side(n), side(n), 1)),
+        _ => None,
+    };
+    shape.filter(|(h, w, _)| *h > 0 && *w > 0).ok_or_else(|| {
+        Error::data(
+            format!("samples of shape {sample} are no images"),
+            "give them height and width, and one or three channels: `.reshape([28, 28])`",
+        )
+    })
+}
+
+/// How bright a number is.
+struct Shade {
+    low: f32,
+    high: f32,
+}
+
+impl Shade {
+    fn of(values: impl Iterator<Item = f32>) -> Shade {
+        let finite = values.filter(|v| v.is_finite());
+        let (low, high) = finite.fold((0.0_f32, 0.0_f32), |(low, high), v| (low.min(v), high.max(v)));
+        match (low >= 0.0, high) {
+            (true, ..=1.0) => Shade { low: 0.0, high: 1.0 },
+            (true, ..=255.0) => Shade { low: 0.0, high: 255.0 },
+            _ => Shade { low, high },
+        }
+    }
+
+    fn share(&self, v: f32) -> f64 {
+        // In f64, where the distance of any two f32 is a number.
+        (f64::from(v) - f64::from(self.low)) / (f64::from(self.high) - f64::from(self.low)).max(1e-300)
+    }
+}
+
+/// The class of sample `i`, if its target is one: a label, 0 or 1, or a row with one largest entry.
+pub(super) fn label_of(y: &Targets, i: usize) -> Option<usize> {
+    match (y, y.values_of(i).as_slice()) {
+        (Targets::Labels { labels, sample }, [_]) if sample.len() == 1 => labels.get(i).map(|&l| l as usize),
+        (Targets::Values { .. }, [v]) if *v == 0.0 || *v == 1.0 => Some(usize::from(*v == 1.0)),
+        (Targets::Values { .. }, row @ [_, _, ..]) => class_of(row),
+        _ => None,
+    }
+}
+
+/// The class that one row of predictions says: the largest entry, or whether the only one is above ½.
+pub(super) fn class_of(row: &[f32]) -> Option<usize> {
+    match row {
+        [] => None,
+        [v] => (!v.is_nan()).then_some(usize::from(*v > 0.5)),
+        row if row.iter().any(|v| v.is_nan()) => None,
+        row => Some((1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })),
+    }
+}
+
+pub(super) fn class_name(names: &[String], class: usize) -> String {
+    names.get(class).cloned().unwrap_or_else(|| class.to_string())
+}
