@@ -33,6 +33,7 @@ use crate::mistakes::Mistake;
 use crate::rng::Rng;
 use crate::shape::{MAX_DIMS, Shape};
 use compile::Compiled;
+use std::collections::HashSet;
 use workspace::Workspace;
 
 /// Layers in a row: each one's output is the next one's input.
@@ -188,9 +189,21 @@ impl Sequential {
 
     fn automatic_name(&self, kind: &str) -> String {
         let base = snake_case(kind);
-        let taken = |name: &str| self.nodes.0.iter().any(|n| n.name == name);
-        let numbered = (1..).map(|i| format!("{base}_{i}"));
-        std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(base)
+        // The first free number; of n layers some number up to n is free. A file may name thousands.
+        let mut taken = vec![false; self.nodes.0.len() + 1];
+        for rest in self.nodes.0.iter().filter_map(|node| node.name.strip_prefix(&base)) {
+            let number = match rest {
+                "" => Some(0),
+                _ => rest.strip_prefix('_').and_then(|n| n.parse().ok()),
+            };
+            if let Some(taken) = number.and_then(|n: usize| taken.get_mut(n)) {
+                *taken = true;
+            }
+        }
+        match taken.iter().position(|taken| !taken) {
+            None | Some(0) => base,
+            Some(number) => format!("{base}_{number}"),
+        }
     }
 
     /// Makes every layer's parameters for samples of shape `input` (without the batch).
@@ -223,8 +236,9 @@ impl Sequential {
         if self.nodes.0.is_empty() {
             return Err(Mistake::NoLayers.into());
         }
-        for (i, node) in self.nodes.0.iter().enumerate() {
-            if self.nodes.0[..i].iter().any(|other| other.name == node.name) {
+        let mut names = HashSet::new();
+        for node in &self.nodes.0 {
+            if !names.insert(node.name.as_str()) {
                 return Err(Mistake::SameName { name: node.name.clone() }.into());
             }
         }
