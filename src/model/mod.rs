@@ -29,6 +29,7 @@ use crate::layers::{Build, Layer, Param, Parameters, not_built};
 use crate::rng::Rng;
 use crate::shape::{MAX_DIMS, Shape};
 use compile::Compiled;
+use std::collections::HashSet;
 use workspace::Workspace;
 
 /// Layers in a row: each one's output is the next one's input.
@@ -185,7 +186,18 @@ impl Sequential {
     /// # Errors
     /// A layer that cannot work with what the layer before it gives; two layers of one name; no layer.
     pub fn build(&mut self, input: impl Into<Shape>) -> Result<()> {
-        let input = input.into();
+        self.build_with(input.into(), None)
+    }
+
+    /// The same, with all parameters 0 and of `most` numbers together at most: for weights that come from a file.
+    ///
+    /// # Errors
+    /// As [`build`](Sequential::build); a layer that wants more numbers than are left.
+    pub(crate) fn build_within(&mut self, input: Shape, mut most: usize) -> Result<()> {
+        self.build_with(input, Some(&mut most))
+    }
+
+    fn build_with(&mut self, input: Shape, mut budget: Option<&mut usize>) -> Result<()> {
         if input.rank() >= MAX_DIMS || input.len() == 0 {
             return Err(Error::invalid(
                 format!("a model cannot be built for samples of shape {input}"),
@@ -195,8 +207,9 @@ impl Sequential {
         if self.nodes.0.is_empty() {
             return Err(Error::invalid("the model has no layers", "add one with `add` or `with`"));
         }
-        for (i, node) in self.nodes.0.iter().enumerate() {
-            if self.nodes.0[..i].iter().any(|other| other.name == node.name) {
+        let mut names = HashSet::new();
+        for node in &self.nodes.0 {
+            if !names.insert(&node.name) {
                 return Err(Error::invalid(
                     format!("two layers are named `{}`", node.name),
                     "give each layer a name of its own",
@@ -213,7 +226,8 @@ impl Sequential {
         let mut shape = input;
         for (i, node) in self.nodes.0.iter_mut().enumerate() {
             let mut rng = Rng::new(self.seed, i as u64);
-            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name };
+            let budget = budget.as_deref_mut();
+            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name, budget };
             shape = node.layer.build(&mut cx, shape)?;
             node.output = shape;
         }
