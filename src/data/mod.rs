@@ -8,9 +8,11 @@ mod dataset;
 mod features;
 mod idx;
 mod images;
+mod k_fold;
 
 pub use atomic::AtomicFile;
 pub use dataset::{Dataset, TestSize};
 pub use features::{Features, Targets};
 pub use idx::{Element, Idx};
 pub use images::{ImageDataset, fashion_mnist, mnist};
+pub use k_fold::KFold;

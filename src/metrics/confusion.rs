@@ -78,4 +78,8 @@ impl Metric for ConfusionMatrix {
         let all: u64 = matrix.iter().flatten().sum();
         Ok(if all == 0 { 0.0 } else { right as f64 / all as f64 })
     }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(true)
+    }
 }

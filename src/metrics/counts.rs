@@ -117,4 +117,8 @@ impl Metric for ClassCounts {
             }
         })
     }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(true)
+    }
 }

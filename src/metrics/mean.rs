@@ -155,4 +155,8 @@ impl Metric for RowMean {
         let mean = state.mean.result()?;
         Ok(if self.root { mean.sqrt() } else { mean })
     }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(matches!(self.row, Row::Score(_)))
+    }
 }

@@ -84,6 +84,11 @@ pub trait Metric: Send {
     /// # Errors
     /// It was not planned; those of the device.
     fn result(&self) -> Result<f64>;
+
+    /// Whether larger is better, for callbacks that watch it; `None` if only the user can know.
+    fn larger_is_better(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// The names that [`from_name`] knows besides those of the [losses](Loss::NAMES).

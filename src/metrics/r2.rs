@@ -110,4 +110,8 @@ impl Metric for R2Score {
             n => Ok(self.columns.iter().map(explained).sum::<f64>() / n as f64),
         }
     }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(true)
+    }
 }

@@ -260,6 +260,41 @@ impl Sequential {
         }
     }
 
+    /// The optimizer's learning rate for the next step.
+    ///
+    /// # Errors
+    /// The model is not compiled.
+    pub fn learning_rate(&self) -> Result<f64> {
+        match &self.compiled {
+            Some(compiled) => Ok(compiled.optimizer.learning_rate_now()),
+            None => Err(not_compiled()),
+        }
+    }
+
+    /// Another learning rate, from the next step on.
+    ///
+    /// # Errors
+    /// The model is not compiled; its rate follows a [`Schedule`](crate::schedules::Schedule) already; the rate is not a
+    /// number of 0 or more.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let optimizer = &mut self.compiled.as_mut().ok_or_else(not_compiled)?.optimizer;
+        if optimizer.follows_schedule() {
+            return Err(Error::invalid(
+                "the learning rate follows a schedule, so it cannot be set besides",
+                "compile with a number as learning rate, or leave out the callback that sets it",
+            ));
+        }
+        optimizer.set_learning_rate(rate)
+    }
+
+    /// Whether a figure of training gets better as it gets larger; `None` if nobody said.
+    pub(crate) fn larger_is_better(&self, figure: &str) -> Option<bool> {
+        match &self.compiled {
+            Some(compiled) => compiled.larger_is_better(figure),
+            None => (figure == "loss").then_some(false),
+        }
+    }
+
     /// The shape of one sample going in; `None` before building.
     pub fn input_shape(&self) -> Option<Shape> {
         self.input
@@ -346,6 +381,13 @@ impl Sequential {
             None => Ok(()),
         })
     }
+}
+
+fn not_compiled() -> Error {
+    Error::invalid(
+        "the model is not compiled",
+        "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
+    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::compile::{Compile, Compiled, check_targets, scores};
 use super::workspace::{Step, Workspace};
-use super::{Epoch, History, Nodes, Scores, Sequential};
+use super::{Epoch, History, Nodes, Scores, Sequential, not_compiled};
 use crate::backend::HostRows;
 use crate::callbacks::{Callback, Flow, Progress, Running};
 use crate::data::{Dataset, Targets};
@@ -21,6 +21,7 @@ const SHUFFLE: u64 = 1 << 32;
 /// How to train: one epoch of batches of 32, shuffled, with a progress line, unless said otherwise.
 pub struct Fit<'a> {
     epochs: usize,
+    initial_epoch: usize,
     batch_size: usize,
     shuffle: bool,
     verbose: u8,
@@ -47,6 +48,7 @@ impl<'a> Fit<'a> {
     pub fn new() -> Fit<'a> {
         Fit {
             epochs: 1,
+            initial_epoch: 0,
             batch_size: 32,
             shuffle: true,
             verbose: 1,
@@ -60,6 +62,13 @@ impl<'a> Fit<'a> {
     /// How many times to go through the data.
     pub fn epochs(mut self, epochs: usize) -> Fit<'a> {
         self.epochs = epochs;
+        self
+    }
+
+    /// The number of the first epoch, from 0, of a training that goes on: epochs are then counted from here to
+    /// [`epochs`](Fit::epochs), which is their number in all.
+    pub fn initial_epoch(mut self, epoch: usize) -> Fit<'a> {
+        self.initial_epoch = epoch;
         self
     }
 
@@ -117,6 +126,12 @@ impl<'a> Fit<'a> {
             |what: &str| Error::invalid(format!("{what} is 0"), format!("give {what} 1 or more"));
         if self.epochs == 0 {
             return Err(at_least_one("epochs"));
+        }
+        if self.initial_epoch >= self.epochs {
+            return Err(Error::invalid(
+                format!("initial_epoch {} of {} epochs leaves none", self.initial_epoch, self.epochs),
+                "epochs counts those before as well: give more of them",
+            ));
         }
         if self.batch_size == 0 {
             return Err(at_least_one("batch_size"));
@@ -319,21 +334,24 @@ impl Sequential {
             Validation::Split(_) => Some(Batches::new(data, training..data.len(), fit.weights(data))),
         };
         let mut progress = Progress::new(fit.verbose);
-        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
-        for callback in &mut fit.callbacks {
-            callbacks.push(&mut **callback);
-        }
-        for callback in &mut callbacks {
-            callback.on_train_begin(self, fit.epochs)?;
+        let callbacks = &mut fit.callbacks[..];
+        let epochs = fit.initial_epoch..fit.epochs;
+        progress.on_train_begin(self, epochs.clone())?;
+        for callback in callbacks.iter_mut() {
+            callback.on_train_begin(self, epochs.clone())?;
         }
         let mut history = History::default();
-        for epoch in 0..fit.epochs {
+        for epoch in epochs {
+            for callback in callbacks.iter_mut() {
+                callback.on_epoch_begin(self, epoch)?;
+            }
             let start = Instant::now();
             if fit.shuffle {
                 batches.sort(); // the order depends on the epoch's number, not on the epochs before
                 Rng::new(self.seed, SHUFFLE + self.epoch).shuffle(&mut batches.order);
             }
-            let scores = self.epoch(&mut batches, fit.batch_size, epoch, &mut callbacks)?;
+            let (scores, mut flow) =
+                self.epoch(&mut batches, fit.batch_size, epoch, callbacks, &mut progress)?;
             let mut record = Epoch { seconds: start.elapsed().as_secs_f64(), scores };
             if let Some(batches) = &mut validation {
                 let scores = self.evaluate_batches(batches, fit.batch_size)?;
@@ -341,36 +359,40 @@ impl Sequential {
                 record.scores.0.extend(named);
             }
             self.epoch += 1;
-            let mut flow = Flow::Continue;
-            for callback in &mut callbacks {
-                if callback.on_epoch_end(self, epoch, &record)? == Flow::Stop {
-                    flow = Flow::Stop;
-                }
+            progress.clear(); // callbacks may print
+            for callback in callbacks.iter_mut() {
+                flow = flow.or(callback.on_epoch_end(self, epoch, &mut record)?);
             }
+            progress.on_epoch_end(self, epoch, &mut record)?;
             history.epochs.push(record);
             if flow == Flow::Stop {
                 break;
             }
         }
-        for callback in &mut callbacks {
+        for callback in callbacks {
             callback.on_train_end(self)?;
         }
         Ok(history)
     }
 
-    /// One pass through the batches.
+    /// One pass through the batches, or through those before a callback stopped it.
     fn epoch(
         &mut self,
         batches: &mut Batches,
         batch_size: usize,
         epoch: usize,
         callbacks: &mut [&mut dyn Callback],
-    ) -> Result<Scores> {
-        let seed = self.seed;
-        let mut p = self.parts()?;
-        p.reset()?;
-        let (mut at, mut batch) = (0, 0);
-        while let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? {
+        progress: &mut Progress,
+    ) -> Result<(Scores, Flow)> {
+        let (seed, count) = (self.seed, batches.count(batch_size));
+        self.parts()?.reset()?;
+        let (mut at, mut flow) = (0, Flow::Continue);
+        for batch in 0..count {
+            for callback in callbacks.iter_mut() {
+                callback.on_batch_begin(self, epoch, batch)?;
+            }
+            let mut p = self.parts()?;
+            let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? else { break };
             let step = Step { seed, number: *p.step, training: true };
             p.device.begin_step()?;
             p.ws.forward(p.nodes, n, step)?;
@@ -378,13 +400,18 @@ impl Sequential {
             p.c.optimizer.step(p.device, p.nodes)?;
             p.measure(n, batches.weighted())?;
             p.device.end_step()?;
-            (at, batch, *p.step) = (at + n, batch + 1, p.step.wrapping_add(1));
-            let (batches, loss, metrics) = (batches.count(batch_size), &p.ws.mean_loss, &p.c.metrics[..]);
+            (at, *p.step) = (at + n, p.step.wrapping_add(1));
+            let (loss, metrics) = (&p.ws.mean_loss, &p.c.metrics[..]);
+            let running = Running { epoch, batch: batch + 1, batches: count, loss, metrics };
             for callback in callbacks.iter_mut() {
-                callback.on_batch_end(&Running { epoch, batch, batches, loss, metrics })?;
+                flow = flow.or(callback.on_batch_end(&running)?);
+            }
+            progress.on_batch_end(&running)?;
+            if flow == Flow::Stop {
+                break;
             }
         }
-        p.scores()
+        Ok((self.parts()?.scores()?, flow))
     }
 
     /// The model's parts, to be used side by side.
@@ -407,10 +434,7 @@ impl Sequential {
         }
         self.build_for(data.sample_shape())?;
         let (Some(output), Some(c)) = (self.output_shape(), &self.compiled) else {
-            return Err(Error::invalid(
-                "the model is not compiled",
-                "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
-            ));
+            return Err(not_compiled());
         };
         check_targets(c.loss, output, data)?;
         self.plan_for(batch_size.min(data.len()))

@@ -341,6 +341,11 @@ impl Optimizer {
         self.learning_rate.at(self.iterations)
     }
 
+    /// Whether the learning rate changes by itself from step to step.
+    pub fn follows_schedule(&self) -> bool {
+        !matches!(self.learning_rate, Schedule::Constant(_))
+    }
+
     /// Another learning rate, or another schedule, from the next step on.
     ///
     /// # Errors
@@ -465,6 +470,11 @@ impl Optimizer {
     /// a step remembers. Empty before it is built.
     pub fn slots(&self) -> impl Iterator<Item = &Tensor> {
         self.state.iter().flat_map(|s| s.slots.iter().flatten())
+    }
+
+    /// How many slots each trained parameter has, once built.
+    pub(crate) fn slots_each(&self) -> usize {
+        self.state.iter().flat_map(|s| &s.slots).map(Vec::len).max().unwrap_or(0)
     }
 
     /// Takes training up where it was left: `iterations` steps done, with these slots, in the order of
