@@ -6,7 +6,9 @@
 //! than any honest file needs, and data sets are read only after their shapes were added up.
 
 use crate::error::{Error, Result};
-use hdf5_pure::{AttrValue, Dataset, File, FileBuilder, FormatError, GroupBuilder, LibVer, Source};
+use hdf5_pure::{
+    AttrValue, Dataset, File, FileBuilder, FormatError, GroupBuilder, H5Element, LibVer, Source,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +21,18 @@ const SLACK: u64 = 1 << 20;
 #[derive(Clone)]
 struct Metered {
     bytes: Arc<Vec<u8>>,
+    /// In the operation that goes on.
     left: Arc<AtomicU64>,
+    /// In all.
+    left_in_all: Arc<AtomicU64>,
+}
+
+impl Metered {
+    /// Starts an operation, which may read as much as an honest file needs.
+    fn start(&self) {
+        let left = self.len() + SLACK;
+        self.left.store(left.min(self.left_in_all.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
 }
 
 impl Source for Metered {
@@ -28,13 +41,16 @@ impl Source for Metered {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
-        let (wanted, left) = (buf.len() as u64, self.left.load(Ordering::Relaxed));
-        let too_much = || FormatError::Source("its parts refer to each other without end".into());
-        self.left.store(left.checked_sub(wanted).ok_or_else(too_much)?, Ordering::Relaxed);
+        for left in [&self.left, &self.left_in_all] {
+            let rest = left.load(Ordering::Relaxed).checked_sub(buf.len() as u64);
+            let too_much = || FormatError::Source("its parts refer to each other without end".into());
+            left.store(rest.ok_or_else(too_much)?, Ordering::Relaxed);
+        }
         let available = self.bytes.len();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = start.saturating_add(buf.len());
-        let part = self.bytes.get(start..end).ok_or(FormatError::UnexpectedEof { expected: end, available })?;
+        let part =
+            self.bytes.get(start..end).ok_or(FormatError::UnexpectedEof { expected: end, available })?;
         buf.copy_from_slice(part);
         Ok(())
     }
@@ -56,20 +72,24 @@ impl Hdf5 {
     /// It is no HDF5 file, or a damaged one.
     pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Hdf5> {
         let len = bytes.len() as u64;
-        let source = Metered { bytes: Arc::new(bytes), left: Arc::new(AtomicU64::new(len + SLACK)) };
+        let source = Metered {
+            bytes: Arc::new(bytes),
+            left: Arc::new(AtomicU64::new(len + SLACK)),
+            left_in_all: Arc::new(AtomicU64::new(64 * len + 256 * SLACK)),
+        };
         let file = File::from_source(source.clone()).map_err(|e| damaged(path, e))?;
         Ok(Hdf5 { path: path.to_path_buf(), file, source, numbers_left: 2 * len + SLACK })
     }
 
     /// What reading made of it, with as many bytes to read as an honest file needs for one operation.
     fn read<T>(&self, operation: impl FnOnce(&File) -> Result<T, hdf5_pure::Error>) -> Result<T> {
-        self.source.left.store(self.source.len() + SLACK, Ordering::Relaxed);
+        self.source.start();
         operation(&self.file).map_err(|e| damaged(&self.path, e))
     }
 
     /// Whether there is a group at `path`; the file itself is the group ``.
     pub(crate) fn has_group(&self, path: &str) -> bool {
-        self.source.left.store(self.source.len() + SLACK, Ordering::Relaxed);
+        self.source.start();
         self.file.group(path).is_ok()
     }
 
@@ -103,30 +123,49 @@ impl Hdf5 {
         Ok(attributes.into_iter().filter_map(text).collect())
     }
 
+    /// The attributes of the group at `path` that are lists of texts.
+    ///
+    /// # Errors
+    /// There is no such group.
+    pub(crate) fn lists(&self, path: &str) -> Result<HashMap<String, Vec<String>>> {
+        let attributes = self.read(|f| group(f, path)?.attrs())?;
+        let list = |(name, value): (String, AttrValue)| Some((name, value.as_strings()?.to_vec()));
+        Ok(attributes.into_iter().filter_map(list).collect())
+    }
+
     /// The shape of the data set at `path`.
     ///
     /// # Errors
     /// There is none, or it has too many dimensions to be a weight.
     pub(crate) fn shape(&self, path: &str) -> Result<Vec<usize>> {
         let dims = self.read(|f| f.dataset(path)?.shape())?;
-        dims.iter().map(|&d| usize::try_from(d).map_err(|_| damaged(&self.path, "an extent without end"))).collect()
+        dims.iter()
+            .map(|&d| usize::try_from(d).map_err(|_| damaged(&self.path, "an extent without end")))
+            .collect()
+    }
+
+    /// How many numbers the file may fill.
+    pub(crate) fn room(&self) -> usize {
+        usize::try_from(self.numbers_left / 4).unwrap_or(usize::MAX)
     }
 
     /// The numbers of the data set at `path`, row-major. The caller has checked the shape.
     ///
     /// # Errors
     /// There is none, its elements are no numbers, or it says that it has more than the file can hold.
-    pub(crate) fn numbers(&mut self, path: &str) -> Result<Vec<f64>> {
+    pub(crate) fn numbers<T: H5Element>(&mut self, path: &str) -> Result<Vec<T>> {
         let room = self.numbers_left;
         let (values, used) = self.read(|f| {
             let dataset = f.dataset(path)?;
             Ok(match bytes_of(&dataset)?.filter(|&n| n <= room) {
-                Some(n) => (Some(dataset.read_f64()?), n),
+                Some(n) => (Some(dataset.read::<T>()?), n),
                 None => (None, 0),
             })
         })?;
         self.numbers_left -= used;
-        values.ok_or_else(|| damaged(&self.path, format!("`{path}` claims more numbers than the file can hold")))
+        values.ok_or_else(|| {
+            damaged(&self.path, format!("`{path}` claims more numbers than the file can hold"))
+        })
     }
 }
 
@@ -162,8 +201,6 @@ pub(crate) enum Numbers {
     F32(Vec<u64>, Vec<f32>),
     /// One `i32`.
     I32(i32),
-    /// A row of `u32`.
-    U32(Vec<u32>),
 }
 
 impl Group {
@@ -225,6 +262,5 @@ fn write_numbers(to: &mut hdf5_pure::DatasetBuilder, numbers: &Numbers) {
     match numbers {
         Numbers::F32(shape, values) => to.with_f32_data(values).with_shape(shape),
         Numbers::I32(value) => to.with_i32_data(&[*value]).with_shape(&[]),
-        Numbers::U32(values) => to.with_u32_data(values),
     };
 }

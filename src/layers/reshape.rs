@@ -159,10 +159,22 @@ mod tests {
         let mut reshape = crate::layers::from_config("Reshape", &config).unwrap();
         let (device, mut rng) = (crate::Device::reference(), crate::Rng::new(1, 0));
         for (input, output) in [(6, 3), (10, 5)] {
-            let built = reshape.build(&mut Build { device: &device, rng: &mut rng, name: "on_trial", budget: None }, [input].into()).unwrap();
+            let built = reshape
+                .build(
+                    &mut Build { device: &device, rng: &mut rng, name: "on_trial", budget: None },
+                    [input].into(),
+                )
+                .unwrap();
             assert_eq!((built, reshape.config()), (Shape::from([2, output]), Some(config.clone())));
         }
-        assert!(reshape.build(&mut Build { device: &device, rng: &mut rng, name: "on_trial", budget: None }, [7].into()).is_err());
+        assert!(
+            reshape
+                .build(
+                    &mut Build { device: &device, rng: &mut rng, name: "on_trial", budget: None },
+                    [7].into()
+                )
+                .is_err()
+        );
     }
 
     #[test]

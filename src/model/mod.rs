@@ -13,6 +13,7 @@ mod compile;
 mod config;
 mod evaluate;
 mod history;
+mod state;
 mod summary;
 mod train;
 mod workspace;
