@@ -150,12 +150,20 @@ pub enum Flow {
     Continue,
     /// This one was the last. The other callbacks are still called.
     Stop,
+    /// From [`on_batch_end`](Callback::on_batch_end): leaves the epoch as it is, in the middle. There is no validation, and
+    /// neither `on_epoch_end` nor `on_train_end`: the training has not ended, and can go on from here later, as if
+    /// nothing had been; see [`Checkpoints`](crate::io::Checkpoints). Elsewhere it is the same as `Stop`.
+    Pause,
 }
 
 impl Flow {
-    /// Stop if either says so.
+    /// Pause or stop if either says so; pause if they disagree.
     pub fn or(self, other: Flow) -> Flow {
-        if self == Flow::Stop { self } else { other }
+        match (self, other) {
+            (Flow::Pause, _) | (_, Flow::Pause) => Flow::Pause,
+            (Flow::Stop, _) | (_, Flow::Stop) => Flow::Stop,
+            (Flow::Continue, Flow::Continue) => Flow::Continue,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod workspace;
 pub(crate) use compile::scores;
 pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
+pub(crate) use state::{Counters, Pause};
 pub use train::Fit;
 
 use crate::config::snake_case;
@@ -59,6 +60,10 @@ pub struct Sequential {
     step: u32,
     /// Epochs so far: they address the shuffling, for the same reason.
     epoch: u64,
+    /// All epochs so far.
+    history: History,
+    /// Where the last epoch was left, if it was not ended.
+    pause: Option<Pause>,
 }
 
 /// A layer with its name and, once built, the shape of its output.
@@ -132,6 +137,8 @@ impl Sequential {
             compiled: None,
             step: 0,
             epoch: 0,
+            history: History::default(),
+            pause: None,
         }
     }
 

@@ -472,9 +472,16 @@ impl Optimizer {
         self.state.iter().flat_map(|s| s.slots.iter().flatten())
     }
 
-    /// How many slots each trained parameter has, once built.
-    pub(crate) fn slots_each(&self) -> usize {
-        self.state.iter().flat_map(|s| &s.slots).map(Vec::len).max().unwrap_or(0)
+    /// How many slots each trained parameter has.
+    pub(crate) fn slots_each(&mut self) -> usize {
+        self.algorithm.rule(1, 0.0).slots()
+    }
+
+    /// Goes on after `iterations` steps, with slots that the caller fills, in the order of
+    /// [`slots`](Optimizer::slots).
+    pub(crate) fn resume(&mut self, iterations: u64) -> impl Iterator<Item = &mut Tensor> {
+        self.iterations = iterations;
+        self.state.iter_mut().flat_map(|s| s.slots.iter_mut().flatten())
     }
 
     /// Takes training up where it was left: `iterations` steps done, with these slots, in the order of

@@ -116,7 +116,7 @@ fn restore(model: &mut Sequential, h5: &mut Hdf5) -> Result<()> {
 }
 
 /// How many variables stand in front of Keras's slots, and for each of this crate's slots its place among Keras's.
-fn layout(optimizer: &Optimizer) -> Result<(usize, Vec<usize>)> {
+fn layout(optimizer: &mut Optimizer) -> Result<(usize, Vec<usize>)> {
     let each = optimizer.slots_each();
     let params = optimizer.slots().count().checked_div(each).unwrap_or(0);
     let blocks: Vec<usize> = match (optimizer.name(), each) {
