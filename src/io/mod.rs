@@ -5,6 +5,7 @@
 //! | `.safetensors` from [`save`](Sequential::save) | the whole model: layers, weights, loss, optimizer with its slots, counters, history | [`load`] |
 //! | `.safetensors` from [`save_weights`](Sequential::save_weights) | weights, named `layer/parameter` | [`load_weights`](Sequential::load_weights) |
 //! | `.npz` | the same, for numpy: `np.load(file)["dense/kernel"]` | the same |
+//! | `.keras`, `.weights.h5`, `.h5` | what Keras writes and reads: see [`keras`] | [`load`], [`load_weights`](Sequential::load_weights) |
 //! | a folder of [`Checkpoints`] | the newest and the best state of a training, to go on with | [`Checkpoints::resume`] |
 //!
 //! Every file is written beside its target, flushed to the disk, and then renamed: whenever a program or a machine dies,
@@ -12,6 +13,8 @@
 //! broken, or hostile, ends in an error.
 
 mod checkpoint;
+mod hdf5;
+pub mod keras;
 mod npz;
 mod tensor_file;
 mod whole_model;
@@ -24,7 +27,7 @@ use crate::model::Sequential;
 use crate::shape::Shape;
 use std::path::Path;
 
-/// Reads a whole model, by the end of the file's name: `.safetensors`. It computes on the processor.
+/// Reads a whole model, by the end of the file's name: `.safetensors`, Keras's `.keras` or its older `.h5`. It computes on the processor.
 ///
 /// ```
 /// use handgrad::{Sequential, data::Dataset, io, layers::Dense, model::{Compile, Fit}};
@@ -55,13 +58,15 @@ pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Sequential> {
     let path = path.as_ref();
     match extension(path).as_str() {
         "safetensors" => whole_model::load(path, device),
-        other => Err(unknown_kind("model", other, &[".safetensors"])),
+        "keras" | "h5" => keras::load_on(path, device),
+        other => Err(unknown_kind("model", other, &[".safetensors", ".keras"])),
     }
 }
 
 impl Sequential {
     /// Writes the whole model: its layers and their names, weights, loss, optimizer with its slots and its learning rate
-    /// of now, metrics, random state, history. By the end of the file's name: `.safetensors`.
+    /// of now, metrics, random state, history. By the end of the file's name: `.safetensors`, or for Keras
+    /// `.keras`, which knows no random state and no history.
     ///
     /// A user's own metrics are left out: compile again to have them back.
     ///
@@ -71,7 +76,8 @@ impl Sequential {
         let path = path.as_ref();
         match extension(path).as_str() {
             "safetensors" => whole_model::save(self, path),
-            other => Err(unknown_kind("model", other, &[".safetensors"])),
+            "keras" => keras::save(self, path),
+            other => Err(unknown_kind("model", other, &[".safetensors", ".keras"])),
         }
     }
 
@@ -83,8 +89,8 @@ impl Sequential {
         load(path)
     }
 
-    /// Writes the weights alone, each under the name `layer/parameter`. By the end of the file's name: `.safetensors` or
-    /// `.npz`.
+    /// Writes the weights alone, each under the name `layer/parameter`. By the end of the file's name: `.safetensors`,
+    /// `.npz`, or for Keras `.weights.h5`.
     ///
     /// # Errors
     /// The model is not built; the file cannot be written.
@@ -93,7 +99,11 @@ impl Sequential {
         match extension(path).as_str() {
             "safetensors" => whole_model::save_weights(self, path),
             "npz" => npz::save_weights(self, path),
-            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz"])),
+            // Keras takes any other `.h5` for the older layout, which is not written here.
+            "h5" if path.to_string_lossy().to_lowercase().ends_with(".weights.h5") => {
+                keras::save_weights(self, path)
+            }
+            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5"])),
         }
     }
 
@@ -107,7 +117,8 @@ impl Sequential {
         match extension(path).as_str() {
             "safetensors" => whole_model::load_weights(self, path),
             "npz" => npz::load_weights(self, path),
-            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz"])),
+            "keras" | "h5" => keras::load_weights(self, path),
+            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5", ".keras"])),
         }
     }
 }

@@ -8,11 +8,12 @@
 //! ```
 
 use super::{Build, Cx, FromConfig, Layer};
-use crate::config::{Config, Reader, record};
+use crate::config::{Config, FromValue, Reader, record};
 use crate::error::Result;
 use crate::mistakes::Mistake;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::tensor::{View, ViewMut};
+use serde_json::{Value, json};
 
 /// Gives every sample another shape: a vector of 784 becomes an image.
 ///
@@ -28,18 +29,26 @@ use crate::tensor::{View, ViewMut};
 /// ```
 pub struct Reshape {
     target: Shape,
+    /// The dimension whose extent follows from the number of numbers, which is 1 in `target`.
+    free: Option<usize>,
 }
 
 impl Reshape {
     /// To samples of shape `target`, without the batch.
     pub fn new(target: impl Into<Shape>) -> Reshape {
-        Reshape { target: target.into() }
+        Reshape { target: target.into(), free: None }
     }
 }
 
 impl FromConfig for Reshape {
     fn from_config(r: &mut Reader) -> Result<Reshape> {
-        Ok(Reshape::new(r.need::<Shape>("target_shape")?))
+        // -1 stands for whatever is left.
+        let mut target: Vec<Value> = r.need("target_shape")?;
+        let free = target.iter().position(|extent| *extent == json!(-1));
+        if let Some(free) = free {
+            target[free] = 1.into();
+        }
+        Ok(Reshape { target: Shape::from_value(&target.into())?, free })
     }
 }
 
@@ -53,13 +62,24 @@ impl Layer for Reshape {
     }
 
     fn config(&self) -> Option<Config> {
-        Some(record([("target_shape", self.target.into())]))
+        let mut target: Vec<Value> = self.target.dims().iter().map(|&extent| extent.into()).collect();
+        if let Some(free) = self.free {
+            target[free] = json!(-1);
+        }
+        Some(record([("target_shape", target.into())]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
         if self.target.rank() >= MAX_DIMS {
             let hint = format!("a sample has up to {} dimensions: the batch is one more", MAX_DIMS - 1);
             return Err(cx.config_error(self, "too many dimensions", hint));
+        }
+        if let Some(free) = self.free {
+            let mut dims = self.target.dims().to_vec();
+            dims[free] = 1;
+            let others: usize = dims.iter().product();
+            dims[free] = (input.len() / others.max(1)).max(1);
+            self.target = Shape::new(&dims)?;
         }
         if input.len() != self.target.len() {
             let (layer, nearest) = (Some(cx.called(self)), nearest(self.target, input.len()));
@@ -122,6 +142,30 @@ mod tests {
         assert!(refusal(Reshape::new([5, 5]), [784]).1.ends_with("choose extents whose product is 784"));
         assert!(refusal(Reshape::new([0]), Shape::SCALAR).1.ends_with("did you mean [1]?"));
         assert!(refusal(Reshape::new([1; 6]), [1]).1.contains("up to 5 dimensions"));
+    }
+
+    #[test]
+    fn what_is_left_follows_from_the_input() {
+        let config = json!({"target_shape": [2, -1]}).as_object().cloned().unwrap();
+        let mut reshape = crate::layers::from_config("Reshape", &config).unwrap();
+        let (device, mut rng) = (crate::Device::reference(), crate::Rng::new(1, 0));
+        for (input, output) in [(6, 3), (10, 5)] {
+            let built = reshape
+                .build(
+                    &mut Build { device: &device, rng: &mut rng, name: "on_trial", budget: None },
+                    [input].into(),
+                )
+                .unwrap();
+            assert_eq!((built, reshape.config()), (Shape::from([2, output]), Some(config.clone())));
+        }
+        assert!(
+            reshape
+                .build(
+                    &mut Build { device: &device, rng: &mut rng, name: "on_trial", budget: None },
+                    [7].into()
+                )
+                .is_err()
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{History, Sequential};
 use crate::error::Result;
-use crate::layers::{Param, Parameters};
+use crate::layers::{Layer, Param, Parameters};
 use crate::mistakes::Mistake;
 use crate::optimizers::Optimizer;
 
@@ -62,6 +62,20 @@ impl Sequential {
     pub(crate) fn each_param(&mut self, visit: &mut dyn FnMut(&str, &mut Param) -> Result<()>) -> Result<()> {
         self.check_built()?;
         self.nodes.0.iter_mut().try_for_each(|node| node.layer.params(&mut |p| visit(&node.name, p)))
+    }
+
+    /// Shows every layer with its name, in order.
+    pub(crate) fn each_layer(
+        &mut self,
+        visit: &mut dyn FnMut(&str, &mut dyn Layer) -> Result<()>,
+    ) -> Result<()> {
+        self.check_built()?;
+        self.nodes.0.iter_mut().try_for_each(|node| visit(&node.name, node.layer.as_mut()))
+    }
+
+    /// Forgets what the model was compiled with.
+    pub(crate) fn uncompile(&mut self) {
+        self.compiled = None;
     }
 
     /// The optimizer, if the model is compiled.
