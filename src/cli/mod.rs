@@ -4,6 +4,7 @@
 //! layer or option, or a value out of its range.
 
 mod bench;
+mod data;
 mod devices;
 mod gradcheck;
 mod report;
@@ -46,6 +47,8 @@ enum Command {
     Gradcheck(gradcheck::Arguments),
     /// Measure the ops, and hold them against what this machine can do at best
     Bench(bench::Arguments),
+    /// Fetch public image sets, or list them
+    Data(data::Arguments),
     /// List what can be trained
     Presets,
     /// List who can compute
@@ -58,6 +61,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),
     };
