@@ -34,7 +34,13 @@ fn models() -> Vec<(String, Sequential, Vec<usize>)> {
     one!("conv1d_same", [9, 2], Conv1D::new(3, 4).padding(same).strides(2));
     one!("conv1d_dilated", [9, 2], Conv1D::new(3, 3).dilation_rate(2).padding(same).use_bias(false));
     one!("conv2d", [7, 8, 3], Conv2D::new(4, [3, 2]).strides([2, 1]).activation(Activation::Softmax));
-    one!("conv2d_same", [7, 8, 3], Conv2D::new(4, [4, 3]).padding(same).strides([3, 2]), Flatten::new(), Dense::new(2));
+    one!(
+        "conv2d_same",
+        [7, 8, 3],
+        Conv2D::new(4, [4, 3]).padding(same).strides([3, 2]),
+        Flatten::new(),
+        Dense::new(2)
+    );
     one!("conv3d", [5, 6, 4, 2], Conv3D::new(3, [2, 3, 2]).padding(same).activation(Activation::Tanh));
     for (kind, padding, strides) in [("valid", Padding::Valid, 3), ("same", same, 2)] {
         let name = |what: &str| format!("{what}_{kind}");
@@ -79,7 +85,11 @@ fn models() -> Vec<(String, Sequential, Vec<usize>)> {
         let f: Activation = activation.parse().unwrap();
         one!(&format!("rnn_{activation}"), [4, 3], SimpleRNN::new(4).activation(f));
         one!(&format!("lstm_{activation}"), [4, 3], LSTM::new(4).activation(f));
-        one!(&format!("gru_{activation}"), [4, 3], GRU::new(4).activation(f).recurrent_activation(Activation::Softsign));
+        one!(
+            &format!("gru_{activation}"),
+            [4, 3],
+            GRU::new(4).activation(f).recurrent_activation(Activation::Softsign)
+        );
     }
     one!(
         "convolutional",
@@ -131,7 +141,9 @@ fn decoded(model: &mut Sequential) -> proto::ModelProto {
 
 fn extents(value: &proto::ValueInfoProto) -> Vec<String> {
     use proto::{tensor_shape_proto::dimension::Value, type_proto};
-    let Some(type_proto::Value::TensorType(tensor)) = value.r#type.clone().unwrap().value else { panic!("no tensor") };
+    let Some(type_proto::Value::TensorType(tensor)) = value.r#type.clone().unwrap().value else {
+        panic!("no tensor")
+    };
     assert_eq!(tensor.elem_type, proto::tensor_proto::DataType::Float as i32);
     let dims = tensor.shape.unwrap().dim.into_iter().map(|d| match d.value.unwrap() {
         Value::DimValue(n) => n.to_string(),
@@ -152,9 +164,17 @@ fn every_graph_is_sound() {
             ["N".to_string()].into_iter().chain(shape.iter().map(usize::to_string)).collect()
         };
         assert_eq!((graph.input.len(), graph.output.len()), (1, 1), "{name}");
-        assert_eq!((graph.input[0].name.as_str(), extents(&graph.input[0])), ("input", batch(&shape)), "{name}");
+        assert_eq!(
+            (graph.input[0].name.as_str(), extents(&graph.input[0])),
+            ("input", batch(&shape)),
+            "{name}"
+        );
         let out = model.output_shape().unwrap();
-        assert_eq!((graph.output[0].name.as_str(), extents(&graph.output[0])), ("output", batch(out.dims())), "{name}");
+        assert_eq!(
+            (graph.output[0].name.as_str(), extents(&graph.output[0])),
+            ("output", batch(out.dims())),
+            "{name}"
+        );
         let mut known: HashSet<&str> = HashSet::from(["input", ""]);
         for constant in &graph.initializer {
             let each = if constant.data_type == proto::tensor_proto::DataType::Float as i32 { 4 } else { 8 };
@@ -231,7 +251,8 @@ fn what_has_no_form_is_an_error_that_names_the_layer() {
     let e = refused(Sequential::new().with(("gate", LSTM::new(2).activation(Activation::Selu))), &[3, 2]);
     assert_eq!(e.to_string(), "layer `gate (LSTM)`: `selu` inside of a recurrent layer has no form in ONNX");
     assert!(e.hint().is_some());
-    let square = Activation::Custom(handgrad::activations::Custom { name: "square", f: |x| x * x, df: |x| 2.0 * x });
+    let square =
+        Activation::Custom(handgrad::activations::Custom { name: "square", f: |x| x * x, df: |x| 2.0 * x });
     let e = refused(Sequential::new().with(("own", Dense::new(2).activation(square))), &[3]);
     assert!(e.to_string().contains("`own (Dense"), "{e}");
     assert!(onnx::encode(&mut Sequential::new().with(Dense::new(2))).is_err(), "not built");
@@ -266,7 +287,8 @@ fn onnxruntime_predicts_the_same() {
         ready(&mut model, &shape);
         let n = 3;
         let x = samples(&shape, n);
-        std::fs::write(place(&name, "x"), x.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+        std::fs::write(place(&name, "x"), x.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
+            .unwrap();
         onnx::save(&mut model, place(&name, "onnx")).unwrap();
         let x = Features::F32 { sample: Shape::new(&shape).unwrap(), values: x };
         wanted.push((name.clone(), model.predict(&x).unwrap().to_vec()));
@@ -279,14 +301,59 @@ fn onnxruntime_predicts_the_same() {
     eprintln!("onnx, onnxruntime {}", String::from_utf8_lossy(&output.stdout).trim());
     let mut wrong = Vec::new();
     for (name, ours) in wanted {
-        let theirs: Vec<f32> =
-            std::fs::read(place(&name, "y")).unwrap().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let theirs: Vec<f32> = std::fs::read(place(&name, "y"))
+            .unwrap()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         assert_eq!(ours.len(), theirs.len(), "{name}");
         let scale = ours.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let error = ours.iter().zip(&theirs).fold(0f32, |m, (a, b)| if (a - b).abs() <= m { m } else { (a - b).abs() });
+        let error = ours
+            .iter()
+            .zip(&theirs)
+            .fold(0f32, |m, (a, b)| if (a - b).abs() <= m { m } else { (a - b).abs() });
         if !(error <= 1e-5 * scale) {
             wrong.push(format!("{name}: off by {error}, scale {scale}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// `handgrad export`: what the library writes, from a model's file; and what it refuses.
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_exports() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Sequential::new().with(Dense::new(3)).with(Dropout::new(0.5)).with(Dense::new(2));
+    model.build([4]).unwrap();
+    model.save(folder.path().join("my.model.safetensors")).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::cargo_bin("handgrad").unwrap();
+        let output = command.arg("export").args(arguments).current_dir(folder.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
+    };
+    let (code, said) = run(&["my.model.safetensors", "--to", "onnx"]);
+    assert_eq!((code, said.as_str()), (0, "Wrote the model, 23 parameters, to my.model.onnx\n"));
+    assert!(std::fs::read(folder.path().join("my.model.onnx")).unwrap() == onnx::encode(&mut model).unwrap());
+    assert_eq!(run(&["my.model.safetensors", "--to", "npz", "--out", "w.npz"]).0, 0);
+    let mut twin = Sequential::new().seed(9).with(Dense::new(3)).with(Dense::new(2));
+    twin.build([4]).unwrap();
+    twin.load_weights(folder.path().join("w.npz")).unwrap();
+    let values = |m: &mut Sequential| m.get_weights().unwrap().into_iter().map(|w| w.values).collect::<Vec<_>>();
+    assert_eq!(values(&mut twin), values(&mut model));
+    assert_eq!(run(&["my.model.safetensors", "--to", "safetensors", "--out", "copy.safetensors"]).0, 0);
+    let mut copy = handgrad::io::load(folder.path().join("copy.safetensors")).unwrap();
+    assert_eq!(copy.get_weights().unwrap(), model.get_weights().unwrap());
+
+    for (arguments, words) in [
+        (&["my.model.safetensors", "--to", "safetensors"][..], "would be written over itself"),
+        (&["my.model.safetensors", "--to", "onnx", "--out", "x.npz"], "x.npz does not end in .onnx"),
+        (&["nothing.safetensors", "--to", "onnx"], "nothing.safetensors"),
+        (&["w.npz", "--to", "onnx"], "w.npz"),
+    ] {
+        let (code, said) = run(arguments);
+        assert!(code == 1 && said.starts_with("error: ") && said.contains(words), "{said}");
+    }
+    assert!(!folder.path().join("nothing.onnx").exists());
 }

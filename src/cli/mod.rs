@@ -6,6 +6,7 @@
 mod bench;
 mod data;
 mod devices;
+mod export;
 mod gradcheck;
 mod report;
 mod train;
@@ -47,6 +48,8 @@ enum Command {
     Gradcheck(gradcheck::Arguments),
     /// Measure the ops, and hold them against what this machine can do at best
     Bench(bench::Arguments),
+    /// Write a trained model for another program
+    Export(export::Arguments),
     /// Fetch public image sets, or list them
     Data(data::Arguments),
     /// List what can be trained
@@ -61,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),

@@ -15,6 +15,7 @@ mod idx;
 mod images;
 #[cfg(feature = "cli")]
 mod install;
+mod k_fold;
 #[cfg(feature = "cli")]
 mod unpack;
 
@@ -29,3 +30,4 @@ pub use idx::{Element, Idx};
 pub use images::{ImageDataset, emnist_letters, fashion_mnist, kmnist, mnist};
 #[cfg(feature = "cli")]
 pub use install::{Install, Installed};
+pub use k_fold::KFold;

@@ -13,6 +13,7 @@ mod compile;
 mod config;
 mod evaluate;
 mod history;
+mod state;
 mod summary;
 mod train;
 mod workspace;
@@ -20,6 +21,7 @@ mod workspace;
 pub(crate) use compile::scores;
 pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
+pub(crate) use state::{Counters, Pause};
 pub use train::Fit;
 
 use crate::config::snake_case;
@@ -57,6 +59,10 @@ pub struct Sequential {
     step: u32,
     /// Epochs so far: they address the shuffling, for the same reason.
     epoch: u64,
+    /// All epochs so far.
+    history: History,
+    /// Where the last epoch was left, if it was not ended.
+    pause: Option<Pause>,
 }
 
 /// A layer with its name and, once built, the shape of its output.
@@ -130,6 +136,8 @@ impl Sequential {
             compiled: None,
             step: 0,
             epoch: 0,
+            history: History::default(),
+            pause: None,
         }
     }
 
@@ -258,6 +266,41 @@ impl Sequential {
         }
     }
 
+    /// The optimizer's learning rate for the next step.
+    ///
+    /// # Errors
+    /// The model is not compiled.
+    pub fn learning_rate(&self) -> Result<f64> {
+        match &self.compiled {
+            Some(compiled) => Ok(compiled.optimizer.learning_rate_now()),
+            None => Err(not_compiled()),
+        }
+    }
+
+    /// Another learning rate, from the next step on.
+    ///
+    /// # Errors
+    /// The model is not compiled; its rate follows a [`Schedule`](crate::schedules::Schedule) already; the rate is not a
+    /// number of 0 or more.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let optimizer = &mut self.compiled.as_mut().ok_or_else(not_compiled)?.optimizer;
+        if optimizer.follows_schedule() {
+            return Err(Error::invalid(
+                "the learning rate follows a schedule, so it cannot be set besides",
+                "compile with a number as learning rate, or leave out the callback that sets it",
+            ));
+        }
+        optimizer.set_learning_rate(rate)
+    }
+
+    /// Whether a figure of training gets better as it gets larger; `None` if nobody said.
+    pub(crate) fn larger_is_better(&self, figure: &str) -> Option<bool> {
+        match &self.compiled {
+            Some(compiled) => compiled.larger_is_better(figure),
+            None => (figure == "loss").then_some(false),
+        }
+    }
+
     /// The shape of one sample going in; `None` before building.
     pub fn input_shape(&self) -> Option<Shape> {
         self.input
@@ -349,6 +392,13 @@ impl Sequential {
             None => Ok(()),
         })
     }
+}
+
+fn not_compiled() -> Error {
+    Error::invalid(
+        "the model is not compiled",
+        "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
+    )
 }
 
 #[cfg(test)]

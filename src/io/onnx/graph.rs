@@ -59,7 +59,7 @@ impl Graph {
 
     /// A node from the current value and more; its output is the current value then.
     pub(super) fn then(&mut self, op: &str, more: &[String], attributes: Vec<AttributeProto>) {
-        let inputs: Vec<String> = [&[self.value.clone()], more].concat();
+        let inputs = [std::slice::from_ref(&self.value), more].concat();
         self.value = self.node(op, inputs, 1, attributes).remove(0);
     }
 
@@ -189,7 +189,12 @@ pub(super) fn integer(name: &str, i: i64) -> AttributeProto {
 /// An attribute that is a list of integers.
 pub(super) fn integers(name: &str, ints: impl IntoIterator<Item = i64>) -> AttributeProto {
     let ints = ints.into_iter().collect();
-    AttributeProto { name: name.into(), ints, r#type: AttributeType::Ints as i32, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.into(),
+        ints,
+        r#type: AttributeType::Ints as i32,
+        ..AttributeProto::default()
+    }
 }
 
 /// An attribute that is one real.
@@ -201,11 +206,21 @@ pub(super) fn real(name: &str, f: f64) -> AttributeProto {
 /// An attribute that is a list of reals.
 pub(super) fn reals(name: &str, values: &[f64]) -> AttributeProto {
     let floats = values.iter().map(|&v| v as f32).collect();
-    AttributeProto { name: name.into(), floats, r#type: AttributeType::Floats as i32, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.into(),
+        floats,
+        r#type: AttributeType::Floats as i32,
+        ..AttributeProto::default()
+    }
 }
 
 /// An attribute that is a list of words.
 pub(super) fn words(name: &str, words: &[&str]) -> AttributeProto {
     let strings = words.iter().map(|w| w.as_bytes().to_vec()).collect();
-    AttributeProto { name: name.into(), strings, r#type: AttributeType::Strings as i32, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.into(),
+        strings,
+        r#type: AttributeType::Strings as i32,
+        ..AttributeProto::default()
+    }
 }

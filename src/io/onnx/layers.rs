@@ -45,7 +45,8 @@ impl Written<'_> {
             "Reshape" => {
                 g.channels_last();
                 // 0 stands for the extent that is there: the batch.
-                let extents: Vec<i64> = [0].into_iter().chain(self.output.iter().map(|&d| d as i64)).collect();
+                let extents: Vec<i64> =
+                    [0].into_iter().chain(self.output.iter().map(|&d| d as i64)).collect();
                 let shape = g.integers("shape", &extents);
                 g.then("Reshape", &[shape], Vec::new());
             }
@@ -75,7 +76,8 @@ impl Written<'_> {
 
     /// An entry of the configuration; absent ones are a bug of the layer's `config`.
     fn get(&self, key: &str) -> Result<&Value> {
-        let problem = || format!("layer `{} ({})` has no `{key}` in its configuration", self.name, self.class);
+        let problem =
+            || format!("layer `{} ({})` has no `{key}` in its configuration", self.name, self.class);
         self.config.get(key).ok_or_else(|| Error::invalid(problem(), "report it: the layer should have one"))
     }
 
