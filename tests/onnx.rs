@@ -340,7 +340,8 @@ fn the_command_exports() {
     let mut twin = Sequential::new().seed(9).with(Dense::new(3)).with(Dense::new(2));
     twin.build([4]).unwrap();
     twin.load_weights(folder.path().join("w.npz")).unwrap();
-    let values = |m: &mut Sequential| m.get_weights().unwrap().into_iter().map(|w| w.values).collect::<Vec<_>>();
+    let values =
+        |m: &mut Sequential| m.get_weights().unwrap().into_iter().map(|w| w.values).collect::<Vec<_>>();
     assert_eq!(values(&mut twin), values(&mut model));
     assert_eq!(run(&["my.model.safetensors", "--to", "safetensors", "--out", "copy.safetensors"]).0, 0);
     let mut copy = handgrad::io::load(folder.path().join("copy.safetensors")).unwrap();
@@ -350,7 +351,7 @@ fn the_command_exports() {
         (&["my.model.safetensors", "--to", "safetensors"][..], "would be written over itself"),
         (&["my.model.safetensors", "--to", "onnx", "--out", "x.npz"], "x.npz does not end in .onnx"),
         (&["nothing.safetensors", "--to", "onnx"], "nothing.safetensors"),
-        (&["w.npz", "--to", "onnx"], "w.npz"),
+        (&["w.npz", "--to", "onnx"], "`.npz`"),
     ] {
         let (code, said) = run(arguments);
         assert!(code == 1 && said.starts_with("error: ") && said.contains(words), "{said}");

@@ -219,8 +219,9 @@ impl Written<'_> {
         };
         let names: Vec<&str> = functions.iter().map(|f| f.0).collect();
         attributes.push(words("activations", &names));
-        if functions.iter().any(|f| f.1.is_some()) {
-            let alphas: Vec<f64> = functions.iter().map(|f| f.1.unwrap_or(0.0)).collect();
+        // One for each function that has a parameter, none for the others.
+        let alphas: Vec<f64> = functions.iter().filter_map(|f| f.1).collect();
+        if !alphas.is_empty() {
             attributes.push(reals("activation_alpha", &alphas));
         }
         if self.flag("reset_after") {
