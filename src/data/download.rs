@@ -152,10 +152,12 @@ impl Download {
             }
         }
         partial.tidy();
-        Err(Error::Network {
-            problem: format!("cannot fetch {}: {}", wanted.name, said.join("; ")),
-            hint: "check the network; what has come is kept, and the same command goes on with it".into(),
-        })
+        let hint = match partial.len {
+            0 => "check the network, or give another mirror",
+            _ => "check the network; what has come is kept, and the next try goes on with it",
+        };
+        let problem = format!("cannot fetch {}: {}", wanted.name, said.join("; "));
+        Err(Error::Network { problem, hint: hint.into() })
     }
 
     /// One mirror, as often as it may be asked.
@@ -187,9 +189,13 @@ impl Download {
                     partial.restart()?;
                     anew += 1;
                     if anew > 1 {
-                        return Err(Trouble::Lasting(why)); // the same whole file twice
+                        return Err(Trouble::Lasting(why)); // the beginning was not at fault
                     }
-                    (why, None)
+                    watch(Fetching::Again {
+                        why: &format!("{}: {why}", host(address)),
+                        pause: Duration::ZERO,
+                    });
+                    continue;
                 }
                 other => return Err(other),
             };
