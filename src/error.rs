@@ -76,6 +76,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// A file could not be fetched, whole and right, from anywhere.
+    #[error("{problem}")]
+    Network {
+        /// What was wanted, and what every mirror said.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -105,6 +113,7 @@ impl Error {
             | Error::Invalid { hint, .. }
             | Error::Data { hint, .. }
             | Error::Format { hint, .. }
+            | Error::Network { hint, .. }
             | Error::Device { hint, .. } => Some(hint).filter(|h| !h.is_empty()).map(String::as_str),
             Error::WrongDevice { .. } => Some("make both with the same `Device`"),
             Error::OpShape { .. } | Error::Io { .. } => None,

@@ -4,7 +4,9 @@
 //! layer or option, or a value out of its range.
 
 mod bench;
+mod data;
 mod devices;
+mod export;
 mod gradcheck;
 mod keep;
 mod plot;
@@ -61,6 +63,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Draw the curves of a training from its log, or activation functions
     Plot(plot::Arguments),
+    /// Write a trained model for another program
+    Export(export::Arguments),
+    /// Fetch public image sets, or list them
+    Data(data::Arguments),
     /// List what can be trained
     Presets,
     /// List who can compute
@@ -80,6 +86,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
         Command::Presets => presets(),
         Command::Devices => devices::run(),
     };

@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
     preset: String,
     /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
-    /// data; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
+    /// data, or where `handgrad data get` puts them; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
     /// How often to go through the training data [default: the preset's]

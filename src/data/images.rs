@@ -1,10 +1,12 @@
 //! MNIST, Fashion-MNIST and whatever else comes in the same four files.
 
+use super::catalog::{Collection, cache_folder, data_folder};
 use super::dataset::{Dataset, check_labels};
 use super::features::{Features, Targets};
 use super::idx::{Element, Idx};
 use crate::error::{Error, Result};
 use crate::mistakes::Mistake;
+use crate::shape::Shape;
 use std::path::{Path, PathBuf};
 
 /// Pictures of one size with a class each, in a part to train on and one to test on.
@@ -25,7 +27,8 @@ pub struct ImageDataset {
 /// MNIST: 60,000 + 10,000 handwritten digits of 28 × 28 (LeCun, Cortes, Burges 1998).
 ///
 /// Looked for in `mnist` under the folder that the environment's `HANDGRAD_DATA` names, then in `data/mnist` of the
-/// current folder, then of the source tree that this was built from.
+/// current folder, then of the source tree that this was built from, then in `data/mnist` of
+/// [`cache_folder`](super::cache_folder), where `handgrad data get mnist` puts it.
 ///
 /// # Errors
 /// It is nowhere to be found, or a file is wrong; see [`ImageDataset::read`].
@@ -47,6 +50,39 @@ pub fn fashion_mnist() -> Result<ImageDataset> {
     )
 }
 
+/// KMNIST: 60,000 + 10,000 cursive Japanese characters of 28 × 28, in ten classes (Clanuwat et al. 2018). It has
+/// MNIST's shape and file names.
+///
+/// Looked for as `kmnist` where [`mnist`] looks for `mnist`.
+///
+/// # Errors
+/// As [`mnist`].
+pub fn kmnist() -> Result<ImageDataset> {
+    ImageDataset::read(find("kmnist", None)?, 10)
+}
+
+/// EMNIST letters: 124,800 + 20,800 handwritten letters of 28 × 28, large and small together in 26 classes (Cohen et al.
+/// 2017).
+///
+/// Looked for as `emnist-letters` where [`mnist`] looks for `mnist`.
+///
+/// # Errors
+/// It is nowhere to be found, or a file is wrong; see [`ImageDataset::read_emnist_letters`].
+pub fn emnist_letters() -> Result<ImageDataset> {
+    ImageDataset::read_emnist_letters(find("emnist-letters", None)?)
+}
+
+/// How the four files of a set differ from MNIST's.
+struct Files {
+    train: &'static str,
+    test: &'static str,
+    classes: usize,
+    /// The label of the first class.
+    first_label: u8,
+    /// Whether pictures are stored column by column.
+    transposed: bool,
+}
+
 impl ImageDataset {
     /// Reads the four files of a folder, each plain or gzipped: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
     /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, with or without `.gz`.
@@ -57,22 +93,40 @@ impl ImageDataset {
     /// The folder or a file is missing, a file is not correct IDX, images and labels differ in number, a label is
     /// outside the classes, a pixel is not a number, or the two parts have pictures of different size.
     pub fn read(folder: impl Into<PathBuf>, classes: usize) -> Result<ImageDataset> {
-        let folder = folder.into();
-        if !folder.is_dir() {
-            return Err(Error::format(&folder, "there is no such folder", place_files(&folder)));
-        }
-        let train = read_part(&folder, "train", classes)?;
-        let test = read_part(&folder, "t10k", classes)?;
-        let (a, b) = (train.sample_shape(), test.sample_shape());
-        if a != b {
-            let problem = format!("training images are {a}, test images {b}");
-            return Err(Error::format(&folder, problem, "use the four files of one data set"));
-        }
-        Ok(ImageDataset { train, test, classes, folder })
+        let files = Files { train: "train", test: "t10k", classes, first_label: 0, transposed: false };
+        read_parts(folder.into(), &files)
+    }
+
+    /// Reads EMNIST's four files of letters from a folder, each plain or gzipped: `emnist-letters-train-images-idx3-ubyte`
+    /// and its like.
+    ///
+    /// The files hold pictures column by column and labels from 1 to 26. What comes out stands upright, and labels go
+    /// from 0 (a) to 25 (z), as losses want them.
+    ///
+    /// # Errors
+    /// As [`read`](ImageDataset::read).
+    pub fn read_emnist_letters(folder: impl Into<PathBuf>) -> Result<ImageDataset> {
+        let (train, test) = ("emnist-letters-train", "emnist-letters-test");
+        let files = Files { train, test, classes: 26, first_label: 1, transposed: true };
+        read_parts(folder.into(), &files)
     }
 }
 
-fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
+fn read_parts(folder: PathBuf, files: &Files) -> Result<ImageDataset> {
+    if !folder.is_dir() {
+        return Err(Error::format(&folder, "there is no such folder", place_files(&folder, files.train)));
+    }
+    let train = read_part(&folder, files.train, files)?;
+    let test = read_part(&folder, files.test, files)?;
+    let (a, b) = (train.sample_shape(), test.sample_shape());
+    if a != b {
+        let problem = format!("training images are {a}, test images {b}");
+        return Err(Error::format(&folder, problem, "use the four files of one data set"));
+    }
+    Ok(ImageDataset { train, test, classes: files.classes, folder })
+}
+
+fn read_part(folder: &Path, part: &str, files: &Files) -> Result<Dataset> {
     let images_path = find_file(folder, &format!("{part}-images"), "idx3-ubyte")?;
     let labels_path = find_file(folder, &format!("{part}-labels"), "idx1-ubyte")?;
 
@@ -81,7 +135,12 @@ fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
         let problem = format!("labels of shape {} and type {:?}", labels.shape(), labels.element());
         return Err(Error::format(&labels_path, problem, "labels are one byte each, in one dimension"));
     }
-    let numbers: Vec<u32> = labels.bytes().iter().map(|&l| u32::from(l)).collect();
+    let (first, classes) = (files.first_label, files.classes);
+    if let Some(i) = labels.bytes().iter().position(|&l| l < first) {
+        let problem = format!("label {} at position {i} is outside the {classes} classes", labels.bytes()[i]);
+        return Err(Error::format(&labels_path, problem, format!("labels begin at {first}")));
+    }
+    let numbers: Vec<u32> = labels.bytes().iter().map(|&l| u32::from(l - first)).collect();
     check_labels(&numbers, 1, classes, || None).map_err(|e| e.in_file(&labels_path))?;
 
     let images = Idx::read(&images_path)?;
@@ -98,13 +157,38 @@ fn read_part(folder: &Path, part: &str, classes: usize) -> Result<Dataset> {
         let counts = Mistake::Counts { samples: shape.rows(), targets: numbers.len() };
         return Err(Error::from(counts).in_file(&labels_path));
     }
+    let sample = match files.transposed {
+        true => Shape::from([shape.dims()[2], shape.dims()[1]]),
+        false => shape.sample(),
+    };
     let x = match images.element() {
         Element::U8 => {
-            Features::Bytes { sample: shape.sample(), bytes: images.into_bytes(), scale: 1.0 / 255.0 }
+            let mut bytes = images.into_bytes();
+            if files.transposed {
+                transpose(&mut bytes, shape.sample());
+            }
+            Features::Bytes { sample, bytes, scale: 1.0 / 255.0 }
         }
-        _ => Features::F32 { sample: shape.sample(), values: images.to_f32() },
+        _ => {
+            let mut values = images.to_f32();
+            if files.transposed {
+                transpose(&mut values, shape.sample());
+            }
+            Features::F32 { sample, values }
+        }
     };
     Dataset::new(x, Targets::labels(numbers)).map_err(|e| e.in_file(&images_path))
+}
+
+/// Turns each picture of `stored` rows and columns on its diagonal.
+fn transpose<T: Copy>(pixels: &mut [T], stored: Shape) {
+    let (rows, columns) = stored.as_matrix();
+    let mut one = Vec::with_capacity(rows * columns);
+    for picture in pixels.chunks_exact_mut(rows * columns) {
+        one.clear();
+        one.extend((0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c)).map(|i| picture[i]));
+        picture.copy_from_slice(&one);
+    }
 }
 
 /// The file `stem-kind`, or `stem.kind` as some archives have it, plain or gzipped.
@@ -116,29 +200,31 @@ fn find_file(folder: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
         Error::format(
             folder,
             format!("{stem}-{kind} (or {stem}-{kind}.gz) is not there"),
-            place_files(folder),
+            place_files(folder, stem.trim_end_matches("-images").trim_end_matches("-labels")),
         )
     })
 }
 
-fn find(name: &str, named: Option<PathBuf>) -> Result<PathBuf> {
+/// Where the set of that name is: in `named`, or as `name` in the first of the usual places.
+pub(super) fn find(name: &str, named: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(folder) = named {
         return Ok(folder);
     }
-    let under = std::env::var_os("HANDGRAD_DATA").map(PathBuf::from);
-    let places = [under, Some("data".into()), Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("data"))];
+    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let cache = cache_folder().map(|c| c.join("data"));
+    let places = [data_folder(), Some("data".into()), Some(source_tree), cache];
     let places: Vec<PathBuf> = places.into_iter().flatten().map(|p| p.join(name)).collect();
     places.iter().find(|p| p.is_dir()).cloned().ok_or_else(|| {
         let looked: Vec<String> = places.iter().map(|p| format!("`{}`", p.display())).collect();
-        Error::data(
-            format!("{name} is not in {}", looked.join(" or ")),
-            format!("give its folder with --data DIR; {}", place_files(&Path::new("data").join(name))),
-        )
+        let fetch = format!("fetch it with `handgrad data get {name}`, or give its folder with --data DIR");
+        let by_hand = |c: &Collection| c.by_hand(&Path::new("data").join(name));
+        let by_hand = Collection::named(name).map(by_hand).unwrap_or_default();
+        Error::data(format!("{name} is not in {}", looked.join(" or ")), format!("{fetch}; {by_hand}"))
     })
 }
 
-fn place_files(folder: &Path) -> String {
-    format!("put train-images-idx3-ubyte.gz and the three files that go with it into {}", folder.display())
+fn place_files(folder: &Path, part: &str) -> String {
+    format!("put {part}-images-idx3-ubyte.gz and the three files that go with it into {}", folder.display())
 }
 
 #[cfg(test)]
@@ -168,6 +254,33 @@ mod tests {
         assert_eq!((data.train.len(), data.train.sample_shape().dims()), (2, &[2, 3][..]));
         assert_eq!(data.train.x().values_of(1)[5], 11.0 * (1.0 / 255.0));
         assert_eq!(data.test.y(), &Targets::labels(vec![3, 9]));
+    }
+
+    #[test]
+    fn letters_stand_upright_and_start_at_0() {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["train", "test"] {
+            let name = |kind| folder.path().join(format!("emnist-letters-{part}-{kind}.gz"));
+            let images = Idx::new([2, 2, 3], Element::U8, (0..12).collect()).unwrap();
+            images.write(name("images-idx3-ubyte")).unwrap();
+            Idx::new([2], Element::U8, vec![1, 26]).unwrap().write(name("labels-idx1-ubyte")).unwrap();
+        }
+        let data = ImageDataset::read_emnist_letters(folder.path()).unwrap();
+        assert_eq!((data.classes, data.train.sample_shape().dims()), (26, &[3, 2][..]));
+        let second: Vec<f32> = data.train.x().values_of(1).iter().map(|v| (v * 255.0).round()).collect();
+        assert_eq!(second, [6., 9., 7., 10., 8., 11.]);
+        assert_eq!(data.test.y(), &Targets::labels(vec![0, 25]));
+
+        let labels = folder.path().join("emnist-letters-test-labels-idx1-ubyte.gz");
+        for wrong in [0, 27] {
+            Idx::new([2], Element::U8, vec![1, wrong]).unwrap().write(&labels).unwrap();
+            let e = ImageDataset::read_emnist_letters(folder.path()).unwrap_err();
+            assert!(
+                e.to_string().ends_with(&format!("label {wrong} at position 1 is outside the 26 classes")),
+                "{e}"
+            );
+            assert_eq!(e.hint(), Some("labels go from 1 to 26"));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `.safetensors` from [`save_weights`](Sequential::save_weights) | weights, named `layer/parameter` | [`load_weights`](Sequential::load_weights) |
 //! | `.npz` | the same, for numpy: `np.load(file)["dense/kernel"]` | the same |
 //! | `.keras`, `.weights.h5`, `.h5` | what Keras writes and reads: see [`keras`] | [`load`], [`load_weights`](Sequential::load_weights) |
+//! | `.onnx` from [`onnx::save`] | what the model predicts, for other programs | onnxruntime and its like |
 //! | a folder of [`Checkpoints`] | the newest and the best state of a training, to go on with | [`Checkpoints::resume`] |
 //!
 //! Every file is written beside its target, flushed to the disk, and then renamed: whenever a program or a machine dies,
@@ -16,6 +17,7 @@ mod checkpoint;
 mod hdf5;
 pub mod keras;
 mod npz;
+pub mod onnx;
 mod tensor_file;
 mod whole_model;
 

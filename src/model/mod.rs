@@ -335,6 +335,11 @@ impl Sequential {
         self.nodes.0.iter().map(|n| n.name.as_str()).collect()
     }
 
+    /// The shape of one sample that comes out of each layer; of a model that is built.
+    pub(crate) fn output_shapes(&self) -> Vec<Shape> {
+        self.nodes.0.iter().map(|node| node.output).collect()
+    }
+
     /// Builds a model whose first layer is an `Input`, which says for what; any other must have been built.
     fn check_built(&mut self) -> Result<()> {
         self.check_built_for(None)
