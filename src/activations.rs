@@ -20,7 +20,9 @@
 //! Sources: Goodfellow et al. 2016, §6.2–6.3; Clevert et al. 2015 (elu); Klambauer et al. 2017 (selu); Hendrycks and
 //! Gimpel 2016 (gelu); Elfwing et al. 2017 (silu). Names and defaults are Keras 3's.
 
+use crate::config::{FromValue, class, object, read, record};
 use crate::error::{Error, Result};
+use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 
@@ -151,6 +153,55 @@ impl FromStr for Activation {
             "gelu" => Activation::Gelu { approximate: false },
             "silu" | "swish" => Activation::Silu,
             _ => return Err(Error::unknown("activation", name, &Activation::NAMES)),
+        })
+    }
+}
+
+impl Activation {
+    /// As Keras serialises it: its name, or where a parameter is not the default one, an object as of Keras's
+    /// `LeakyReLU` and `ELU` layers. (Keras has no such thing for gelu's approximation: there it is an object of this
+    /// crate's.) `None` for a user's own function, which no file can hold.
+    pub fn to_value(self) -> Option<Value> {
+        let (module, class, config) = match self {
+            Activation::Custom(_) => return None,
+            Activation::LeakyRelu { negative_slope } if negative_slope != 0.2 => {
+                ("keras.layers", "LeakyReLU", record([("negative_slope", negative_slope.into())]))
+            }
+            Activation::Elu { alpha } if alpha != 1.0 => {
+                ("keras.layers", "ELU", record([("alpha", alpha.into())]))
+            }
+            Activation::Gelu { approximate: true } => {
+                ("handgrad", "gelu", record([("approximate", true.into())]))
+            }
+            _ => return Some(self.to_string().into()),
+        };
+        Some(object(module, class, config))
+    }
+}
+
+/// By name, or as Keras serialises its activation functions and the layers that are one.
+impl FromValue for Activation {
+    fn from_value(value: &Value) -> Result<Activation> {
+        let (name, config) = class("an activation", value)?;
+        read(&name, &config, |r| {
+            if value.is_object() {
+                ["name", "trainable", "dtype"].into_iter().for_each(|key| r.ignore(key)); // a Keras layer's
+            }
+            Ok(match name.as_str() {
+                // Keras's layer has another default slope than its function.
+                "LeakyReLU" => Activation::LeakyRelu { negative_slope: r.or("negative_slope", 0.3)? },
+                "ELU" => Activation::Elu { alpha: r.or("alpha", 1.0)? },
+                name => match name.parse()? {
+                    Activation::Gelu { approximate } => {
+                        Activation::Gelu { approximate: r.or("approximate", approximate)? }
+                    }
+                    Activation::LeakyRelu { negative_slope } => {
+                        Activation::LeakyRelu { negative_slope: r.or("negative_slope", negative_slope)? }
+                    }
+                    Activation::Elu { alpha } => Activation::Elu { alpha: r.or("alpha", alpha)? },
+                    plain => plain,
+                },
+            })
         })
     }
 }

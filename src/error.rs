@@ -1,6 +1,7 @@
 //! One typed error for the whole engine. A message says what was wrong and where; [`Error::hint`] says what to do.
 
 use crate::shape::Shape;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// `Result` with this crate's [`Error`].
@@ -42,7 +43,7 @@ pub enum Error {
     #[error("unknown {what} `{name}`")]
     UnknownName {
         /// What was named: "loss", "optimizer", "preset" ...
-        what: &'static str,
+        what: Cow<'static, str>,
         /// The name as given.
         name: String,
         /// The nearest known name, if any is near, and the list of all.
@@ -136,7 +137,7 @@ impl Error {
     /// assert_eq!(e.to_string(), "unknown loss `msee`");
     /// assert_eq!(e.hint(), Some("did you mean `mse`? known: mae, mse"));
     /// ```
-    pub fn unknown(what: &'static str, name: &str, known: &[&str]) -> Error {
+    pub fn unknown(what: impl Into<Cow<'static, str>>, name: &str, known: &[&str]) -> Error {
         let lower = name.to_lowercase();
         let nearest = known
             .iter()
@@ -148,7 +149,7 @@ impl Error {
             Some((_, k)) => format!("did you mean `{k}`? known: {known}"),
             None => format!("known: {known}"),
         };
-        Error::UnknownName { what, name: name.to_string(), hint }
+        Error::UnknownName { what: what.into(), name: name.to_string(), hint }
     }
 }
 

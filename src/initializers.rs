@@ -21,9 +21,11 @@
 //! Sources: Glorot, Bengio 2010; He et al. 2015; LeCun et al. 1998; Saxe et al. 2014 (orthogonal). Names, defaults and
 //! formulas are Keras 3's.
 
+use crate::config::{Config, FromValue, camel_case, class, object, read, record, snake_case};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::shape::Shape;
+use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 
@@ -263,6 +265,53 @@ impl FromStr for Initializer {
             "orthogonal" => Initializer::Orthogonal { gain: 1.0 },
             "identity" => Initializer::Identity { gain: 1.0 },
             _ => return Err(Error::unknown("initializer", name, &Initializer::NAMES)),
+        })
+    }
+}
+
+impl Initializer {
+    /// As Keras serialises it: `{"module": "keras.initializers", "class_name": "Constant", "config": {"value": 2.0}, ...}`.
+    pub fn to_value(self) -> Value {
+        let config = match self {
+            Initializer::Constant(value) => record([("value", value.into())]),
+            Initializer::RandomUniform { minval, maxval } => {
+                record([("minval", minval.into()), ("maxval", maxval.into())])
+            }
+            Initializer::RandomNormal { mean, stddev } | Initializer::TruncatedNormal { mean, stddev } => {
+                record([("mean", mean.into()), ("stddev", stddev.into())])
+            }
+            Initializer::Orthogonal { gain } | Initializer::Identity { gain } => {
+                record([("gain", gain.into())])
+            }
+            _ => Config::new(),
+        };
+        object("keras.initializers", &camel_case(&self.to_string()), config)
+    }
+}
+
+/// By name or as Keras serialises it. A seed is read over: a layer draws from its model's seed.
+impl FromValue for Initializer {
+    fn from_value(value: &Value) -> Result<Initializer> {
+        let (name, config) = class("an initializer", value)?;
+        read(&name, &config, |r| {
+            ["seed", "input_axes", "output_axes"].into_iter().for_each(|key| r.ignore(key));
+            Ok(match snake_case(&name).parse()? {
+                Initializer::Constant(value) => Initializer::Constant(r.or("value", value)?),
+                Initializer::RandomUniform { minval, maxval } => Initializer::RandomUniform {
+                    minval: r.or("minval", minval)?,
+                    maxval: r.or("maxval", maxval)?,
+                },
+                Initializer::RandomNormal { mean, stddev } => {
+                    Initializer::RandomNormal { mean: r.or("mean", mean)?, stddev: r.or("stddev", stddev)? }
+                }
+                Initializer::TruncatedNormal { mean, stddev } => Initializer::TruncatedNormal {
+                    mean: r.or("mean", mean)?,
+                    stddev: r.or("stddev", stddev)?,
+                },
+                Initializer::Orthogonal { gain } => Initializer::Orthogonal { gain: r.or("gain", gain)? },
+                Initializer::Identity { gain } => Initializer::Identity { gain: r.or("gain", gain)? },
+                plain => plain,
+            })
         })
     }
 }

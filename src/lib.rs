@@ -28,6 +28,7 @@
 pub mod activations;
 pub mod backend;
 pub mod callbacks;
+pub mod config;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;

@@ -14,7 +14,9 @@
 //! Formulas, names and defaults are Keras 3's; CosineDecay and its restarts are Loshchilov and Hutter 2016 (SGDR).
 //! The `decay` that SGD took in older courses is `InverseTimeDecay` with `decay_steps: 1` and `decay_rate: decay`.
 
+use crate::config::{FromValue, class, object, read, record};
 use crate::error::{Error, Result};
+use serde_json::Value;
 use std::f64::consts::PI;
 
 /// A learning rate as a function of the step; see the [module](self) for the equations.
@@ -102,6 +104,62 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// As Keras serialises it: a number, or an object of `keras.optimizers.schedules`.
+    pub fn to_value(&self) -> Value {
+        let initial_rate = |rate: f64| ("initial_learning_rate", rate.into());
+        let (class, config) = match *self {
+            Schedule::Constant(rate) => return rate.into(),
+            Schedule::ExponentialDecay { initial, decay_steps, decay_rate, staircase }
+            | Schedule::InverseTimeDecay { initial, decay_steps, decay_rate, staircase } => (
+                match self {
+                    Schedule::ExponentialDecay { .. } => "ExponentialDecay",
+                    _ => "InverseTimeDecay",
+                },
+                record([
+                    initial_rate(initial),
+                    ("decay_steps", decay_steps.into()),
+                    ("decay_rate", decay_rate.into()),
+                    ("staircase", staircase.into()),
+                ]),
+            ),
+            Schedule::PolynomialDecay { initial, decay_steps, end, power, cycle } => (
+                "PolynomialDecay",
+                record([
+                    initial_rate(initial),
+                    ("decay_steps", decay_steps.into()),
+                    ("end_learning_rate", end.into()),
+                    ("power", power.into()),
+                    ("cycle", cycle.into()),
+                ]),
+            ),
+            Schedule::PiecewiseConstantDecay { ref boundaries, ref values } => (
+                "PiecewiseConstantDecay",
+                record([("boundaries", boundaries.as_slice().into()), ("values", values.as_slice().into())]),
+            ),
+            Schedule::CosineDecay { initial, decay_steps, alpha, warmup_target, warmup_steps } => (
+                "CosineDecay",
+                record([
+                    initial_rate(initial),
+                    ("decay_steps", decay_steps.into()),
+                    ("alpha", alpha.into()),
+                    ("warmup_target", warmup_target.into()),
+                    ("warmup_steps", warmup_steps.into()),
+                ]),
+            ),
+            Schedule::CosineDecayRestarts { initial, first_decay_steps, t_mul, m_mul, alpha } => (
+                "CosineDecayRestarts",
+                record([
+                    initial_rate(initial),
+                    ("first_decay_steps", first_decay_steps.into()),
+                    ("t_mul", t_mul.into()),
+                    ("m_mul", m_mul.into()),
+                    ("alpha", alpha.into()),
+                ]),
+            ),
+        };
+        object("keras.optimizers.schedules", class, config)
+    }
+
     /// The rate at step `step`; the first step is 0.
     pub fn at(&self, step: u64) -> f64 {
         let s = step as f64;
@@ -219,6 +277,69 @@ impl Schedule {
 impl From<f64> for Schedule {
     fn from(rate: f64) -> Schedule {
         Schedule::Constant(rate)
+    }
+}
+
+/// The classes of Keras that are schedules.
+const CLASSES: [&str; 6] = [
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "PolynomialDecay",
+    "PiecewiseConstantDecay",
+    "CosineDecay",
+    "CosineDecayRestarts",
+];
+
+/// A number, or a schedule as Keras serialises it.
+impl FromValue for Schedule {
+    fn from_value(value: &Value) -> Result<Schedule> {
+        if let Some(rate) = value.as_f64() {
+            return Ok(Schedule::Constant(rate));
+        }
+        let (name, config) = class("a learning rate", value)?;
+        read(&name, &config, |r| {
+            r.ignore("name");
+            Ok(match name.as_str() {
+                "PiecewiseConstantDecay" => Schedule::PiecewiseConstantDecay {
+                    boundaries: r.need("boundaries")?,
+                    values: r.need("values")?,
+                },
+                "ExponentialDecay" => Schedule::ExponentialDecay {
+                    initial: r.need("initial_learning_rate")?,
+                    decay_steps: r.need("decay_steps")?,
+                    decay_rate: r.need("decay_rate")?,
+                    staircase: r.or("staircase", false)?,
+                },
+                "InverseTimeDecay" => Schedule::InverseTimeDecay {
+                    initial: r.need("initial_learning_rate")?,
+                    decay_steps: r.need("decay_steps")?,
+                    decay_rate: r.need("decay_rate")?,
+                    staircase: r.or("staircase", false)?,
+                },
+                "PolynomialDecay" => Schedule::PolynomialDecay {
+                    initial: r.need("initial_learning_rate")?,
+                    decay_steps: r.need("decay_steps")?,
+                    end: r.or("end_learning_rate", 1e-4)?,
+                    power: r.or("power", 1.0)?,
+                    cycle: r.or("cycle", false)?,
+                },
+                "CosineDecay" => Schedule::CosineDecay {
+                    initial: r.need("initial_learning_rate")?,
+                    decay_steps: r.need("decay_steps")?,
+                    alpha: r.or("alpha", 0.0)?,
+                    warmup_target: r.get("warmup_target")?,
+                    warmup_steps: r.or("warmup_steps", 0)?,
+                },
+                "CosineDecayRestarts" => Schedule::CosineDecayRestarts {
+                    initial: r.need("initial_learning_rate")?,
+                    first_decay_steps: r.need("first_decay_steps")?,
+                    t_mul: r.or("t_mul", 2.0)?,
+                    m_mul: r.or("m_mul", 1.0)?,
+                    alpha: r.or("alpha", 0.0)?,
+                },
+                name => return Err(Error::unknown("learning rate schedule", name, &CLASSES)),
+            })
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The geometry of a window that slides over space: what convolution and pooling share.
 
+use crate::config::{FromValue, wrong};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
+use serde_json::Value;
 use std::fmt;
 
 /// What happens at the border. Names are Keras's.
@@ -17,6 +19,23 @@ pub enum Padding {
 impl fmt::Display for Padding {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(if *self == Padding::Valid { "valid" } else { "same" })
+    }
+}
+
+impl From<Padding> for Value {
+    fn from(padding: Padding) -> Value {
+        padding.to_string().into()
+    }
+}
+
+impl FromValue for Padding {
+    fn from_value(value: &Value) -> Result<Padding> {
+        match value.as_str() {
+            Some("valid") => Ok(Padding::Valid),
+            Some("same") => Ok(Padding::Same),
+            Some(other) => Err(Error::unknown("padding", other, &["valid", "same"])),
+            None => Err(wrong(value, "\"valid\" or \"same\"")),
+        }
     }
 }
 

@@ -9,8 +9,9 @@
 //!
 //! The functions and their derivatives are the table of [`activations`](crate::activations).
 
-use super::{Build, Cx, Layer};
+use super::{Build, Cx, FromConfig, Layer};
 use crate::activations::Activation;
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::{View, ViewMut};
@@ -45,6 +46,12 @@ impl ActivationLayer {
     }
 }
 
+impl FromConfig for ActivationLayer {
+    fn from_config(r: &mut Reader) -> Result<ActivationLayer> {
+        Ok(ActivationLayer::new(r.need("activation")?))
+    }
+}
+
 impl Layer for ActivationLayer {
     fn kind(&self) -> &'static str {
         "Activation"
@@ -52,6 +59,10 @@ impl Layer for ActivationLayer {
 
     fn describe(&self) -> String {
         format!("Activation {}", self.activation)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([("activation", self.activation.to_value()?)]))
     }
 
     fn build(&mut self, _cx: &mut Build, input: Shape) -> Result<Shape> {

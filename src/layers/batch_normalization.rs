@@ -21,8 +21,9 @@
 //!
 //! Source: Ioffe, Szegedy 2015, algorithms 1 and 2.
 
-use super::{Build, Cx, Layer, Param, Plan, not_built};
+use super::{Build, Cx, FromConfig, Layer, Param, Plan, not_built};
 use crate::backend::Affine;
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::initializers::Initializer;
 use crate::shape::Shape;
@@ -116,9 +117,35 @@ impl BatchNormalization {
     }
 }
 
+impl FromConfig for BatchNormalization {
+    fn from_config(r: &mut Reader) -> Result<BatchNormalization> {
+        let default = BatchNormalization::new();
+        Ok(BatchNormalization {
+            momentum: r.or("momentum", default.momentum)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+            center: r.or("center", default.center)?,
+            scale: r.or("scale", default.scale)?,
+            beta_initializer: r.or("beta_initializer", default.beta_initializer)?,
+            gamma_initializer: r.or("gamma_initializer", default.gamma_initializer)?,
+            ..default
+        })
+    }
+}
+
 impl Layer for BatchNormalization {
     fn kind(&self) -> &'static str {
         "BatchNormalization"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("momentum", self.momentum.into()),
+            ("epsilon", self.epsilon.into()),
+            ("center", self.center.into()),
+            ("scale", self.scale.into()),
+            ("beta_initializer", self.beta_initializer.to_value()),
+            ("gamma_initializer", self.gamma_initializer.to_value()),
+        ]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

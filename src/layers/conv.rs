@@ -20,8 +20,9 @@
 //! Source: LeCun et al. 1998; Dumoulin, Visin 2016 (the arithmetic of padding and strides); Goodfellow et al. 2016, §9.
 
 use super::spatial::{Extents, image, window};
-use super::{Build, Cx, Layer, Param, Plan, not_built};
+use super::{Build, Cx, FromConfig, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::initializers::Initializer;
 use crate::shape::Shape;
@@ -141,6 +142,22 @@ impl<const D: usize> Conv<D> {
     }
 }
 
+impl<const D: usize> FromConfig for Conv<D> {
+    fn from_config(r: &mut Reader) -> Result<Conv<D>> {
+        let default = Conv::new(r.need("filters")?, r.need::<Extents<D>>("kernel_size")?);
+        Ok(Conv {
+            strides: r.or("strides", default.strides)?,
+            padding: r.or("padding", default.padding)?,
+            dilation_rate: r.or("dilation_rate", default.dilation_rate)?,
+            activation: r.or("activation", default.activation)?,
+            use_bias: r.or("use_bias", default.use_bias)?,
+            kernel_initializer: r.or("kernel_initializer", default.kernel_initializer)?,
+            bias_initializer: r.or("bias_initializer", default.bias_initializer)?,
+            ..default
+        })
+    }
+}
+
 impl<const D: usize> Layer for Conv<D> {
     fn kind(&self) -> &'static str {
         ["Conv1D", "Conv2D", "Conv3D"][D - 1]
@@ -148,6 +165,20 @@ impl<const D: usize> Layer for Conv<D> {
 
     fn describe(&self) -> String {
         format!("{} {}, {}", self.kind(), self.filters, self.kernel_size)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("filters", self.filters.into()),
+            ("kernel_size", self.kernel_size.into()),
+            ("strides", self.strides.into()),
+            ("padding", self.padding.into()),
+            ("dilation_rate", self.dilation_rate.into()),
+            ("activation", self.activation.to_value()?),
+            ("use_bias", self.use_bias.into()),
+            ("kernel_initializer", self.kernel_initializer.to_value()),
+            ("bias_initializer", self.bias_initializer.to_value()),
+        ]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

@@ -12,9 +12,10 @@
 //!
 //! Source: Rumelhart, Hinton, Williams 1986; Goodfellow et al. 2016, §6.5.
 
-use super::{Build, Cx, Layer, Param, Plan, not_built};
+use super::{Build, Cx, FromConfig, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
 use crate::backend::Gemm;
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::initializers::Initializer;
 use crate::shape::Shape;
@@ -92,6 +93,19 @@ impl Dense {
     }
 }
 
+impl FromConfig for Dense {
+    fn from_config(r: &mut Reader) -> Result<Dense> {
+        let default = Dense::new(r.need("units")?);
+        Ok(Dense {
+            activation: r.or("activation", default.activation)?,
+            use_bias: r.or("use_bias", default.use_bias)?,
+            kernel_initializer: r.or("kernel_initializer", default.kernel_initializer)?,
+            bias_initializer: r.or("bias_initializer", default.bias_initializer)?,
+            ..default
+        })
+    }
+}
+
 impl Layer for Dense {
     fn kind(&self) -> &'static str {
         "Dense"
@@ -99,6 +113,16 @@ impl Layer for Dense {
 
     fn describe(&self) -> String {
         format!("Dense {}", self.units)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("units", self.units.into()),
+            ("activation", self.activation.to_value()?),
+            ("use_bias", self.use_bias.into()),
+            ("kernel_initializer", self.kernel_initializer.to_value()),
+            ("bias_initializer", self.bias_initializer.to_value()),
+        ]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

@@ -12,7 +12,8 @@
 //!
 //! Source: Srivastava et al. 2014.
 
-use super::{Build, Cx, Layer};
+use super::{Build, Cx, FromConfig, Layer};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::{View, ViewMut};
@@ -45,6 +46,12 @@ impl Dropout {
     }
 }
 
+impl FromConfig for Dropout {
+    fn from_config(r: &mut Reader) -> Result<Dropout> {
+        Ok(Dropout::new(r.need("rate")?))
+    }
+}
+
 impl Layer for Dropout {
     fn kind(&self) -> &'static str {
         "Dropout"
@@ -52,6 +59,10 @@ impl Layer for Dropout {
 
     fn describe(&self) -> String {
         format!("Dropout {}", self.rate)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([("rate", self.rate.into())]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

@@ -7,7 +7,8 @@
 //! Shapes    x [N, ...]   y [N, F]   F = the product of the extents
 //! ```
 
-use super::{Build, Cx, Layer};
+use super::{Build, Cx, FromConfig, Layer};
+use crate::config::{Config, Reader};
 use crate::error::Result;
 use crate::shape::Shape;
 use crate::tensor::{View, ViewMut};
@@ -31,9 +32,19 @@ impl Flatten {
     }
 }
 
+impl FromConfig for Flatten {
+    fn from_config(_: &mut Reader) -> Result<Flatten> {
+        Ok(Flatten)
+    }
+}
+
 impl Layer for Flatten {
     fn kind(&self) -> &'static str {
         "Flatten"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(Config::new())
     }
 
     fn build(&mut self, _cx: &mut Build, input: Shape) -> Result<Shape> {

@@ -26,9 +26,10 @@
 //! leaves one GEMM a step); Goodfellow et al. 2016, §10.10.2.
 
 use super::recurrent::{Options, State, Weights, at, at_mut, before, pair_mut, recurrent_options, state_mut};
-use super::{Build, Cx, Layer, Param, Plan, not_built};
+use super::{Build, Cx, FromConfig, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
 use crate::backend::{CellActivations, Gemm};
+use crate::config::{Config, Reader};
 use crate::device::Device;
 use crate::error::Result;
 use crate::initializers::Initializer;
@@ -101,6 +102,23 @@ impl GRU {
 
 recurrent_options!(GRU);
 
+impl FromConfig for GRU {
+    fn from_config(r: &mut Reader) -> Result<GRU> {
+        let options = Options::from_config(r)?;
+        let default = GRU::new(options.units);
+        let CellActivations { activation, recurrent } = default.activations;
+        Ok(GRU {
+            options,
+            activations: CellActivations {
+                activation: r.or("activation", activation)?,
+                recurrent: r.or("recurrent_activation", recurrent)?,
+            },
+            reset_after: r.or("reset_after", default.reset_after)?,
+            state: None,
+        })
+    }
+}
+
 impl Layer for GRU {
     fn kind(&self) -> &'static str {
         "GRU"
@@ -108,6 +126,14 @@ impl Layer for GRU {
 
     fn describe(&self) -> String {
         format!("GRU {}", self.options.units)
+    }
+
+    fn config(&self) -> Option<Config> {
+        let mut config = self.options.config();
+        config.insert("activation".into(), self.activations.activation.to_value()?);
+        config.insert("recurrent_activation".into(), self.activations.recurrent.to_value()?);
+        config.insert("reset_after".into(), self.reset_after.into());
+        Some(config)
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

@@ -7,7 +7,8 @@
 //! Shapes    x, y [N, ...]
 //! ```
 
-use super::{Build, Cx, Layer};
+use super::{Build, Cx, FromConfig, Layer};
+use crate::config::{BatchShape, Config, Reader, record};
 use crate::error::Result;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::tensor::{View, ViewMut};
@@ -32,6 +33,16 @@ impl Input {
     }
 }
 
+/// From `batch_shape`, as in files, or from `shape`, as people write it.
+impl FromConfig for Input {
+    fn from_config(r: &mut Reader) -> Result<Input> {
+        match r.get("shape")? {
+            Some(shape) => Ok(Input { shape }),
+            None => r.need("batch_shape").map(|BatchShape(shape)| Input { shape }),
+        }
+    }
+}
+
 impl Layer for Input {
     fn kind(&self) -> &'static str {
         "Input"
@@ -39,6 +50,10 @@ impl Layer for Input {
 
     fn describe(&self) -> String {
         format!("Input {}", self.shape)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([("batch_shape", BatchShape(self.shape).into())]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

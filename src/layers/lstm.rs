@@ -24,9 +24,10 @@
 //! al. 2015; Goodfellow et al. 2016, §10.10. Gate order and defaults are Keras 3's.
 
 use super::recurrent::{Options, State, Weights, recurrent_options};
-use super::{Build, Cx, Layer, Param, Plan, not_built};
+use super::{Build, Cx, FromConfig, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
 use crate::backend::{CellActivations, Gemm};
+use crate::config::{Config, Reader};
 use crate::error::Result;
 use crate::initializers::Initializer;
 use crate::shape::Shape;
@@ -95,6 +96,23 @@ impl LSTM {
 
 recurrent_options!(LSTM);
 
+impl FromConfig for LSTM {
+    fn from_config(r: &mut Reader) -> Result<LSTM> {
+        let options = Options::from_config(r)?;
+        let default = LSTM::new(options.units);
+        let CellActivations { activation, recurrent } = default.activations;
+        Ok(LSTM {
+            options,
+            activations: CellActivations {
+                activation: r.or("activation", activation)?,
+                recurrent: r.or("recurrent_activation", recurrent)?,
+            },
+            unit_forget_bias: r.or("unit_forget_bias", default.unit_forget_bias)?,
+            state: None,
+        })
+    }
+}
+
 impl Layer for LSTM {
     fn kind(&self) -> &'static str {
         "LSTM"
@@ -102,6 +120,14 @@ impl Layer for LSTM {
 
     fn describe(&self) -> String {
         format!("LSTM {}", self.options.units)
+    }
+
+    fn config(&self) -> Option<Config> {
+        let mut config = self.options.config();
+        config.insert("activation".into(), self.activations.activation.to_value()?);
+        config.insert("recurrent_activation".into(), self.activations.recurrent.to_value()?);
+        config.insert("unit_forget_bias".into(), self.unit_forget_bias.into());
+        Some(config)
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

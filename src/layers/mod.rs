@@ -41,6 +41,7 @@ pub use self::{
 pub use spatial::Extents;
 
 use crate::activations::Activation;
+use crate::config::{self, Config, Reader};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::initializers::Initializer;
@@ -62,6 +63,12 @@ pub trait Layer: Send {
     /// Its configuration in short, for errors: `Conv2D 64, 3×3`.
     fn describe(&self) -> String {
         self.kind().to_string()
+    }
+
+    /// All that it was made with, in Keras's names and values: what [`from_config`] makes the same layer from. `None` if
+    /// it cannot be written down, and so for a user's own layer: a model with it saves its weights alone.
+    fn config(&self) -> Option<Config> {
+        None
     }
 
     /// Checks the input's shape, makes the parameters, and says the output's shape, both of one sample.
@@ -119,6 +126,75 @@ pub trait Layer: Send {
     /// Whether to leave that activation out, because the loss has it folded in. A layer whose
     /// [`output_activation`](Layer::output_activation) is not linear must obey.
     fn skip_activation(&mut self, _skip: bool) {}
+}
+
+/// A layer that can be made from its [`config`](Layer::config).
+trait FromConfig: Layer + Sized + 'static {
+    fn from_config(r: &mut Reader) -> Result<Self>;
+}
+
+type Make = fn(&mut Reader) -> Result<Box<dyn Layer>>;
+
+fn make<L: FromConfig>(r: &mut Reader) -> Result<Box<dyn Layer>> {
+    Ok(Box::new(L::from_config(r)?))
+}
+
+/// Every layer that a configuration can name.
+const KINDS: [(&str, Make); 26] = [
+    ("Input", make::<Input>),
+    ("InputLayer", make::<Input>), // Keras's name for it in files
+    ("Dense", make::<Dense>),
+    ("Activation", make::<ActivationLayer>),
+    ("Flatten", make::<Flatten>),
+    ("Reshape", make::<Reshape>),
+    ("Dropout", make::<Dropout>),
+    ("BatchNormalization", make::<BatchNormalization>),
+    ("Conv1D", make::<Conv1D>),
+    ("Conv2D", make::<Conv2D>),
+    ("Conv3D", make::<Conv3D>),
+    ("MaxPooling1D", make::<MaxPooling1D>),
+    ("MaxPooling2D", make::<MaxPooling2D>),
+    ("MaxPooling3D", make::<MaxPooling3D>),
+    ("AveragePooling1D", make::<AveragePooling1D>),
+    ("AveragePooling2D", make::<AveragePooling2D>),
+    ("AveragePooling3D", make::<AveragePooling3D>),
+    ("GlobalMaxPooling1D", make::<GlobalMaxPooling1D>),
+    ("GlobalMaxPooling2D", make::<GlobalMaxPooling2D>),
+    ("GlobalMaxPooling3D", make::<GlobalMaxPooling3D>),
+    ("GlobalAveragePooling1D", make::<GlobalAveragePooling1D>),
+    ("GlobalAveragePooling2D", make::<GlobalAveragePooling2D>),
+    ("GlobalAveragePooling3D", make::<GlobalAveragePooling3D>),
+    ("SimpleRNN", make::<SimpleRNN>),
+    ("LSTM", make::<LSTM>),
+    ("GRU", make::<GRU>),
+];
+
+/// The names that [`from_config`] knows.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|&(kind, _)| kind)
+}
+
+/// The layer of that kind and configuration. An entry `name` is the model's business, and read over.
+///
+/// ```
+/// use handgrad::layers;
+/// let config = serde_json::json!({"units": 10, "activation": "softmax"});
+/// let dense = layers::from_config("Dense", config.as_object().unwrap())?;
+/// assert_eq!(dense.describe(), "Dense 10");
+/// assert_eq!(dense.config().unwrap()["use_bias"], true);
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// An unknown kind; an unknown entry, with the nearest known one; a value that makes no sense.
+pub fn from_config(kind: &str, config: &Config) -> Result<Box<dyn Layer>> {
+    let Some((_, make)) = KINDS.iter().find(|(known, _)| *known == kind) else {
+        return Err(Error::unknown("layer", kind, &kinds().collect::<Vec<_>>()));
+    };
+    config::read(kind, config, |r| {
+        r.ignore("name");
+        make(r)
+    })
 }
 
 /// A parameter: a value that is trained, or (like a moving average) kept.

@@ -15,7 +15,8 @@
 //! Source: LeCun et al. 1998; Goodfellow et al. 2016, §9.3; Lin, Chen, Yan 2013 (global average pooling).
 
 use super::spatial::{Extents, image, window};
-use super::{Build, Cx, Layer, not_built};
+use super::{Build, Cx, FromConfig, Layer, not_built};
+use crate::config::{Config, Reader, record};
 use crate::device::Device;
 use crate::error::Result;
 use crate::shape::Shape;
@@ -141,6 +142,18 @@ impl<R: Reduce, const D: usize> Default for Pooling<R, D> {
     }
 }
 
+impl<R: Reduce + 'static, const D: usize> FromConfig for Pooling<R, D> {
+    fn from_config(r: &mut Reader) -> Result<Pooling<R, D>> {
+        let default = Pooling::default();
+        Ok(Pooling {
+            pool_size: r.or("pool_size", default.pool_size)?,
+            strides: r.get("strides")?,
+            padding: r.or("padding", default.padding)?,
+            ..default
+        })
+    }
+}
+
 impl<R: Reduce, const D: usize> Layer for Pooling<R, D> {
     fn kind(&self) -> &'static str {
         R::KINDS[D - 1]
@@ -148,6 +161,14 @@ impl<R: Reduce, const D: usize> Layer for Pooling<R, D> {
 
     fn describe(&self) -> String {
         format!("{} {}", self.kind(), self.pool_size)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("pool_size", self.pool_size.into()),
+            ("strides", self.strides.unwrap_or(self.pool_size).into()),
+            ("padding", self.padding.into()),
+        ]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
@@ -217,9 +238,19 @@ impl<R: Reduce, const D: usize> Default for GlobalPooling<R, D> {
     }
 }
 
+impl<R: Reduce + 'static, const D: usize> FromConfig for GlobalPooling<R, D> {
+    fn from_config(_: &mut Reader) -> Result<GlobalPooling<R, D>> {
+        Ok(GlobalPooling::new())
+    }
+}
+
 impl<R: Reduce, const D: usize> Layer for GlobalPooling<R, D> {
     fn kind(&self) -> &'static str {
         R::GLOBAL_KINDS[D - 1]
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(Config::new())
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

@@ -8,6 +8,7 @@
 
 use super::{Build, Layer, Param, not_built};
 use crate::activations::Activation;
+use crate::config::{Config, Reader, record};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::initializers::Initializer;
@@ -95,6 +96,38 @@ impl Options {
             go_backwards: false,
             truncate: None,
         }
+    }
+
+    /// The entries of a layer's configuration that are these options.
+    pub(super) fn config(&self) -> Config {
+        let mut config = record([
+            ("units", self.units.into()),
+            ("use_bias", self.use_bias.into()),
+            ("kernel_initializer", self.kernel_initializer.to_value()),
+            ("recurrent_initializer", self.recurrent_initializer.to_value()),
+            ("bias_initializer", self.bias_initializer.to_value()),
+            ("return_sequences", self.return_sequences.into()),
+            ("go_backwards", self.go_backwards.into()),
+        ]);
+        // Keras knows nothing of it: a layer that does without can be read there.
+        if let Some(steps) = self.truncate {
+            config.insert("truncate".into(), steps.into());
+        }
+        config
+    }
+
+    pub(super) fn from_config(r: &mut Reader) -> Result<Options> {
+        let default = Options::new(r.need("units")?);
+        Ok(Options {
+            units: default.units,
+            use_bias: r.or("use_bias", default.use_bias)?,
+            kernel_initializer: r.or("kernel_initializer", default.kernel_initializer)?,
+            recurrent_initializer: r.or("recurrent_initializer", default.recurrent_initializer)?,
+            bias_initializer: r.or("bias_initializer", default.bias_initializer)?,
+            return_sequences: r.or("return_sequences", default.return_sequences)?,
+            go_backwards: r.or("go_backwards", default.go_backwards)?,
+            truncate: r.get("truncate")?,
+        })
     }
 
     /// `(T, F)` of an input that this layer can work with.

@@ -7,7 +7,8 @@
 //! Shapes    x [N, ...]   y [N, target...]   both with as many numbers
 //! ```
 
-use super::{Build, Cx, Layer};
+use super::{Build, Cx, FromConfig, Layer};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::shape::{MAX_DIMS, Shape};
 use crate::tensor::{View, ViewMut};
@@ -35,6 +36,12 @@ impl Reshape {
     }
 }
 
+impl FromConfig for Reshape {
+    fn from_config(r: &mut Reader) -> Result<Reshape> {
+        Ok(Reshape::new(r.need::<Shape>("target_shape")?))
+    }
+}
+
 impl Layer for Reshape {
     fn kind(&self) -> &'static str {
         "Reshape"
@@ -42,6 +49,10 @@ impl Layer for Reshape {
 
     fn describe(&self) -> String {
         format!("Reshape {}", self.target)
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([("target_shape", self.target.into())]))
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

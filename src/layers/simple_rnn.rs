@@ -20,9 +20,10 @@
 //! Source: Elman 1990; Werbos 1990; Goodfellow et al. 2016, §10.2 and §10.7.
 
 use super::recurrent::{Options, State, Weights, at, at_mut, pair_mut, recurrent_options, state_mut};
-use super::{Build, Cx, Layer, Param, Plan, not_built};
+use super::{Build, Cx, FromConfig, Layer, Param, Plan, not_built};
 use crate::activations::Activation;
 use crate::backend::Gemm;
+use crate::config::{Config, Reader};
 use crate::error::Result;
 use crate::initializers::Initializer;
 use crate::shape::Shape;
@@ -68,6 +69,14 @@ impl SimpleRNN {
 
 recurrent_options!(SimpleRNN);
 
+impl FromConfig for SimpleRNN {
+    fn from_config(r: &mut Reader) -> Result<SimpleRNN> {
+        let options = Options::from_config(r)?;
+        let activation = r.or("activation", Activation::Tanh)?;
+        Ok(SimpleRNN { options, activation, state: None })
+    }
+}
+
 impl Layer for SimpleRNN {
     fn kind(&self) -> &'static str {
         "SimpleRNN"
@@ -75,6 +84,12 @@ impl Layer for SimpleRNN {
 
     fn describe(&self) -> String {
         format!("SimpleRNN {}", self.options.units)
+    }
+
+    fn config(&self) -> Option<Config> {
+        let mut config = self.options.config();
+        config.insert("activation".into(), self.activation.to_value()?);
+        Some(config)
     }
 
     fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {

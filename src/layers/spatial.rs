@@ -1,9 +1,11 @@
 //! What convolution and pooling share: a number for each axis of space, and the check of the images that come in.
 
 use super::{Build, Layer};
+use crate::config::{FromValue, wrong};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::window::{Padding, Window};
+use serde_json::Value;
 use std::fmt;
 
 /// One number for each of D axes of space; a single number stands for all of them. Prints as `3×3`.
@@ -34,6 +36,22 @@ impl<const D: usize> fmt::Display for Extents<D> {
             write!(f, "{}{n}", if axis == 0 { "" } else { "×" })?;
         }
         Ok(())
+    }
+}
+
+impl<const D: usize> From<Extents<D>> for Value {
+    fn from(extents: Extents<D>) -> Value {
+        extents.0.as_slice().into()
+    }
+}
+
+impl<const D: usize> FromValue for Extents<D> {
+    fn from_value(value: &Value) -> Result<Extents<D>> {
+        if value.is_number() {
+            return Ok(Extents([usize::from_value(value)?; D]));
+        }
+        let extents = <[usize; D]>::try_from(Vec::from_value(value)?);
+        extents.map(Extents).map_err(|_| wrong(value, &format!("a number, or a list of {D}")))
     }
 }
 

@@ -21,7 +21,9 @@
 //! Source: the formulas are Keras 3's; Goodfellow et al. 2016, §6.2.
 
 use crate::activations::Activation;
+use crate::config::{Config, FromValue, camel_case, class, object, read, record, snake_case};
 use crate::error::{Error, Result};
+use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 
@@ -117,6 +119,45 @@ impl TryFrom<&str> for Loss {
 
     fn try_from(name: &str) -> Result<Loss> {
         name.parse()
+    }
+}
+
+impl Loss {
+    /// As Keras serialises it: `{"module": "keras.losses", "class_name": "Huber", "config": {"delta": 1.0}, ...}`.
+    pub fn to_value(self) -> Value {
+        let config = match self {
+            Loss::Huber { delta } => record([("delta", delta.into())]),
+            Loss::BinaryCrossentropy { from_logits }
+            | Loss::CategoricalCrossentropy { from_logits }
+            | Loss::SparseCategoricalCrossentropy { from_logits } => {
+                record([("from_logits", from_logits.into())])
+            }
+            _ => Config::new(),
+        };
+        object("keras.losses", &camel_case(&self.to_string()), config)
+    }
+}
+
+/// By name or as Keras serialises it.
+impl FromValue for Loss {
+    fn from_value(value: &Value) -> Result<Loss> {
+        let (name, config) = class("a loss", value)?;
+        read(&name, &config, |r| {
+            r.ignore("name");
+            Ok(match snake_case(&name).parse()? {
+                Loss::Huber { delta } => Loss::Huber { delta: r.or("delta", delta)? },
+                Loss::BinaryCrossentropy { from_logits } => {
+                    Loss::BinaryCrossentropy { from_logits: r.or("from_logits", from_logits)? }
+                }
+                Loss::CategoricalCrossentropy { from_logits } => {
+                    Loss::CategoricalCrossentropy { from_logits: r.or("from_logits", from_logits)? }
+                }
+                Loss::SparseCategoricalCrossentropy { from_logits } => {
+                    Loss::SparseCategoricalCrossentropy { from_logits: r.or("from_logits", from_logits)? }
+                }
+                plain => plain,
+            })
+        })
     }
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Compiled {
     pub(super) folded: Activation,
     pub(super) optimizer: Optimizer,
     choices: Vec<MetricChoice>,
+    /// The metrics that were chosen by name, in order.
+    pub(super) metric_names: Vec<String>,
     /// Made for the model's output once that is known.
     pub(super) metrics: Vec<Box<dyn Metric>>,
 }
@@ -85,7 +87,20 @@ impl Compiled {
         let Compile { loss, optimizer, metrics } = compile;
         let (loss, optimizer) = (loss?, optimizer?);
         let folded = Activation::Linear;
-        Ok(Compiled { loss, computed: loss, folded, optimizer, choices: metrics, metrics: Vec::new() })
+        let named = metrics.iter().filter_map(|choice| match choice {
+            MetricChoice::Name(name) => Some(name.clone()),
+            MetricChoice::Own(_) => None,
+        });
+        let metric_names = named.collect();
+        Ok(Compiled {
+            loss,
+            computed: loss,
+            folded,
+            optimizer,
+            choices: metrics,
+            metric_names,
+            metrics: Vec::new(),
+        })
     }
 
     /// Checks the loss against the last layer, folds the last activation into the loss where the two belong

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `mod.rs` | the layers, their names, building, weights, the summary |
 //! | `workspace.rs` | the planned memory; forward and backward through all layers |
+//! | `config.rs` | the model as its configuration, and back |
 //! | `compile.rs` | loss, optimizer, metrics, and the checks that they fit the model and the data |
 //! | `train.rs` | fit: epochs, batches, callbacks |
 //! | `evaluate.rs` | evaluate, predict |
 
 mod compile;
+mod config;
 mod evaluate;
 mod history;
 mod summary;
@@ -20,6 +22,7 @@ pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
 pub use train::Fit;
 
+use crate::config::snake_case;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{Build, Layer, Param, Parameters, not_built};
@@ -329,24 +332,6 @@ impl Sequential {
             None => Ok(()),
         })
     }
-}
-
-/// `MaxPooling2D` → `max_pooling2d`, `LSTM` → `lstm`, `SimpleRNN` → `simple_rnn`: an underscore before a capital
-/// that follows a small letter, or that starts a word after a capital.
-fn snake_case(kind: &str) -> String {
-    let chars: Vec<char> = kind.chars().collect();
-    let mut name = String::new();
-    for (i, &c) in chars.iter().enumerate() {
-        let before = i.checked_sub(1).map(|j| chars[j]);
-        let after = chars.get(i + 1);
-        let new_word = before.is_some_and(char::is_lowercase)
-            || (before.is_some_and(char::is_alphanumeric) && after.is_some_and(|a| a.is_lowercase()));
-        if c.is_uppercase() && new_word {
-            name.push('_');
-        }
-        name.extend(c.to_lowercase());
-    }
-    name
 }
 
 #[cfg(test)]

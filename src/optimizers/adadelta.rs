@@ -10,6 +10,7 @@
 //! The paper has lr = 1; Keras's default is 0.001. Source: Zeiler 2012.
 
 use super::{Algorithm, Rule, fraction, positive};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -59,9 +60,28 @@ impl Default for Adadelta {
     }
 }
 
+impl Adadelta {
+    pub(super) fn from_config(r: &mut Reader) -> Result<Adadelta> {
+        let default = Adadelta::new();
+        Ok(Adadelta {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            rho: r.or("rho", default.rho)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+        })
+    }
+}
+
 impl Algorithm for Adadelta {
     fn name(&self) -> &'static str {
         "adadelta"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "Adadelta"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([("rho", self.rho.into()), ("epsilon", self.epsilon.into())]))
     }
 
     fn learning_rate(&self) -> &Schedule {

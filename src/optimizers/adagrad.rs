@@ -8,6 +8,7 @@
 //! Source: Duchi, Hazan, Singer 2011.
 
 use super::{Algorithm, Rule, not_negative, positive};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -57,9 +58,32 @@ impl Default for Adagrad {
     }
 }
 
+impl Adagrad {
+    pub(super) fn from_config(r: &mut Reader) -> Result<Adagrad> {
+        let default = Adagrad::new();
+        Ok(Adagrad {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            initial_accumulator_value: r
+                .or("initial_accumulator_value", default.initial_accumulator_value)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+        })
+    }
+}
+
 impl Algorithm for Adagrad {
     fn name(&self) -> &'static str {
         "adagrad"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "Adagrad"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("initial_accumulator_value", self.initial_accumulator_value.into()),
+            ("epsilon", self.epsilon.into()),
+        ]))
     }
 
     fn learning_rate(&self) -> &Schedule {

@@ -13,6 +13,7 @@
 //! Source: Kingma, Ba 2014; Reddi, Kale, Kumar 2018 (amsgrad); Loshchilov, Hutter 2017 (AdamW).
 
 use super::{Algorithm, Rule, fraction, positive};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -82,9 +83,35 @@ impl Default for Adam {
     }
 }
 
+impl Adam {
+    pub(super) fn from_config(r: &mut Reader) -> Result<Adam> {
+        let default = Adam::new();
+        Ok(Adam {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            beta_1: r.or("beta_1", default.beta_1)?,
+            beta_2: r.or("beta_2", default.beta_2)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+            amsgrad: r.or("amsgrad", default.amsgrad)?,
+        })
+    }
+}
+
 impl Algorithm for Adam {
     fn name(&self) -> &'static str {
         "adam"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "Adam"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("beta_1", self.beta_1.into()),
+            ("beta_2", self.beta_2.into()),
+            ("epsilon", self.epsilon.into()),
+            ("amsgrad", self.amsgrad.into()),
+        ]))
     }
 
     fn learning_rate(&self) -> &Schedule {
@@ -140,9 +167,23 @@ impl AdamW {
     }
 }
 
+impl AdamW {
+    pub(super) fn from_config(r: &mut Reader) -> Result<AdamW> {
+        Adam::from_config(r).map(AdamW)
+    }
+}
+
 impl Algorithm for AdamW {
     fn name(&self) -> &'static str {
         "adamw"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "AdamW"
+    }
+
+    fn config(&self) -> Option<Config> {
+        self.0.config()
     }
 
     fn learning_rate(&self) -> &Schedule {

@@ -9,6 +9,7 @@
 //! Source: Kingma, Ba 2014, §7.1. t counts from 1.
 
 use super::{Algorithm, Rule, fraction, positive};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -65,9 +66,33 @@ impl Default for Adamax {
     }
 }
 
+impl Adamax {
+    pub(super) fn from_config(r: &mut Reader) -> Result<Adamax> {
+        let default = Adamax::new();
+        Ok(Adamax {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            beta_1: r.or("beta_1", default.beta_1)?,
+            beta_2: r.or("beta_2", default.beta_2)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+        })
+    }
+}
+
 impl Algorithm for Adamax {
     fn name(&self) -> &'static str {
         "adamax"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "Adamax"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("beta_1", self.beta_1.into()),
+            ("beta_2", self.beta_2.into()),
+            ("epsilon", self.epsilon.into()),
+        ]))
     }
 
     fn learning_rate(&self) -> &Schedule {

@@ -21,12 +21,14 @@ pub use nadam::Nadam;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
+use crate::config::{self, Config, FromValue, class, object};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameters;
 use crate::schedules::Schedule;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use serde_json::Value;
 use std::str::FromStr;
 
 /// One step of an optimizer on one parameter, with all that depends on the step's number already worked out.
@@ -93,6 +95,17 @@ pub trait Algorithm: Send + 'static {
     /// The learning rate that it was configured with.
     fn learning_rate(&self) -> &Schedule;
 
+    /// Keras's name for its class: `RMSprop`.
+    fn class_name(&self) -> &'static str {
+        self.name()
+    }
+
+    /// The hyperparameters in Keras's names, without the learning rate; `None` for a user's own algorithm, which
+    /// cannot be saved.
+    fn config(&self) -> Option<Config> {
+        None
+    }
+
     /// Whether the hyperparameters lie in their ranges.
     ///
     /// # Errors
@@ -145,6 +158,14 @@ pub struct Optimizer {
     weight_decay: Option<f64>,
     iterations: u64,
     state: Option<State>,
+}
+
+/// By name or as Keras serialises it.
+impl FromValue for Optimizer {
+    fn from_value(value: &Value) -> Result<Optimizer> {
+        let (name, config) = class("an optimizer", value)?;
+        Optimizer::from_config(&name, &config)
+    }
 }
 
 /// What building makes.
@@ -238,6 +259,71 @@ impl Optimizer {
     pub fn weight_decay(mut self, decay: f64) -> Optimizer {
         self.weight_decay = Some(decay);
         self
+    }
+
+    /// All that it was made with, in Keras's names and values, with the learning rate or schedule of now; the steps so
+    /// far and the slots are not in it.
+    ///
+    /// # Errors
+    /// It is a user's own.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = self.algorithm.config().ok_or_else(|| {
+            Error::invalid(
+                format!("the optimizer `{}` cannot be saved: it is your own", self.name()),
+                "save the weights alone, with `save_weights`",
+            )
+        })?;
+        let mut set = |name: &str, value: Value| config.insert(name.into(), value);
+        set("name", self.name().into());
+        set("learning_rate", self.learning_rate.to_value());
+        set("weight_decay", self.weight_decay.into());
+        set("clipvalue", self.clip_value.into());
+        set("clipnorm", self.clip_norm.into());
+        set("global_clipnorm", self.global_clip_norm.into());
+        Ok(config)
+    }
+
+    /// The optimizer of that name, in any case, and configuration.
+    ///
+    /// ```
+    /// use handgrad::Optimizer;
+    /// let config = serde_json::json!({"learning_rate": 0.1, "momentum": 0.9});
+    /// let sgd = Optimizer::from_config("SGD", config.as_object().unwrap())?;
+    /// assert_eq!((sgd.name(), sgd.learning_rate_now()), ("sgd", 0.1));
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An unknown name; an unknown entry, with the nearest known one; a value that makes no sense.
+    pub fn from_config(name: &str, config: &Config) -> Result<Optimizer> {
+        config::read(name, config, |r| {
+            r.ignore("name");
+            let mut optimizer: Optimizer = match name.to_lowercase().as_str() {
+                "sgd" => Sgd::from_config(r)?.into(),
+                "rmsprop" => RmsProp::from_config(r)?.into(),
+                "adagrad" => Adagrad::from_config(r)?.into(),
+                "adadelta" => Adadelta::from_config(r)?.into(),
+                "adam" => Adam::from_config(r)?.into(),
+                "adamw" => AdamW::from_config(r)?.into(),
+                "adamax" => Adamax::from_config(r)?.into(),
+                "nadam" => Nadam::from_config(r)?.into(),
+                _ => return Err(Error::unknown("optimizer", name, &Optimizer::NAMES)),
+            };
+            optimizer.weight_decay = r.get("weight_decay")?.or(optimizer.weight_decay);
+            optimizer.clip_value = r.get("clipvalue")?;
+            optimizer.clip_norm = r.get("clipnorm")?;
+            optimizer.global_clip_norm = r.get("global_clipnorm")?;
+            optimizer.check()?;
+            Ok(optimizer)
+        })
+    }
+
+    /// As Keras serialises it: `{"module": "keras.optimizers", "class_name": "Adam", "config": {...}, ...}`.
+    ///
+    /// # Errors
+    /// It is a user's own.
+    pub fn to_value(&self) -> Result<Value> {
+        Ok(object("keras.optimizers", self.algorithm.class_name(), self.config()?))
     }
 
     /// The algorithm's name: `adam`.

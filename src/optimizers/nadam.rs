@@ -11,6 +11,7 @@
 //! Source: Dozat 2016. t counts from 1.
 
 use super::{Algorithm, Rule, fraction, positive};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -75,9 +76,34 @@ impl Default for Nadam {
     }
 }
 
+impl Nadam {
+    pub(super) fn from_config(r: &mut Reader) -> Result<Nadam> {
+        let default = Nadam::new();
+        Ok(Nadam {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            beta_1: r.or("beta_1", default.beta_1)?,
+            beta_2: r.or("beta_2", default.beta_2)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+            product: default.product,
+        })
+    }
+}
+
 impl Algorithm for Nadam {
     fn name(&self) -> &'static str {
         "nadam"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "Nadam"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("beta_1", self.beta_1.into()),
+            ("beta_2", self.beta_2.into()),
+            ("epsilon", self.epsilon.into()),
+        ]))
     }
 
     fn learning_rate(&self) -> &Schedule {

@@ -10,6 +10,7 @@
 //! Source: Tieleman, Hinton 2012 (Coursera, lecture 6.5); Graves 2013 (centered).
 
 use super::{Algorithm, Rule, fraction, positive};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -79,9 +80,35 @@ impl Default for RmsProp {
     }
 }
 
+impl RmsProp {
+    pub(super) fn from_config(r: &mut Reader) -> Result<RmsProp> {
+        let default = RmsProp::new();
+        Ok(RmsProp {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            rho: r.or("rho", default.rho)?,
+            momentum: r.or("momentum", default.momentum)?,
+            epsilon: r.or("epsilon", default.epsilon)?,
+            centered: r.or("centered", default.centered)?,
+        })
+    }
+}
+
 impl Algorithm for RmsProp {
     fn name(&self) -> &'static str {
         "rmsprop"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "RMSprop"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([
+            ("rho", self.rho.into()),
+            ("momentum", self.momentum.into()),
+            ("epsilon", self.epsilon.into()),
+            ("centered", self.centered.into()),
+        ]))
     }
 
     fn learning_rate(&self) -> &Schedule {

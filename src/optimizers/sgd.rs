@@ -9,6 +9,7 @@
 //! Source: Polyak 1964 (momentum); Nesterov 1983; Sutskever et al. 2013.
 
 use super::{Algorithm, Rule, fraction};
+use crate::config::{Config, Reader, record};
 use crate::error::Result;
 use crate::schedules::Schedule;
 
@@ -58,9 +59,28 @@ impl Default for Sgd {
     }
 }
 
+impl Sgd {
+    pub(super) fn from_config(r: &mut Reader) -> Result<Sgd> {
+        let default = Sgd::new();
+        Ok(Sgd {
+            learning_rate: r.or("learning_rate", default.learning_rate)?,
+            momentum: r.or("momentum", default.momentum)?,
+            nesterov: r.or("nesterov", default.nesterov)?,
+        })
+    }
+}
+
 impl Algorithm for Sgd {
     fn name(&self) -> &'static str {
         "sgd"
+    }
+
+    fn class_name(&self) -> &'static str {
+        "SGD"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(record([("momentum", self.momentum.into()), ("nesterov", self.nesterov.into())]))
     }
 
     fn learning_rate(&self) -> &Schedule {
