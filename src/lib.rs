@@ -43,6 +43,7 @@ pub mod metrics;
 pub mod model;
 pub mod optimizers;
 pub mod presets;
+pub mod recipe;
 mod reference;
 pub mod rng;
 pub mod schedules;

@@ -13,6 +13,7 @@ mod compile;
 mod config;
 mod evaluate;
 mod history;
+mod notes;
 mod summary;
 mod train;
 mod workspace;
@@ -22,6 +23,7 @@ pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
 pub use train::Fit;
 
+use crate::config::Config;
 use crate::config::snake_case;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -47,6 +49,7 @@ use workspace::Workspace;
 /// ```
 pub struct Sequential {
     name: String,
+    notes: Config,
     nodes: Nodes,
     seed: u64,
     device: Option<Device>,
@@ -122,6 +125,7 @@ impl Sequential {
     pub fn new() -> Sequential {
         Sequential {
             name: "sequential".into(),
+            notes: Config::new(),
             nodes: Nodes::default(),
             seed: 0,
             device: None,

@@ -105,7 +105,7 @@ impl Table {
                 return Err(Error::unknown("column", text, &known));
             }
         }
-        let begin = records.clone();
+        let begin = (records.input, records.core.line());
         let (rows, sketches) = survey(&mut records, name, &names, options)?;
         if rows == 0 {
             return Err(wrong("there is no row below the names of the columns".into(), "give at least one"));
@@ -124,7 +124,11 @@ impl Table {
                 "most cells are empty or a digit: leave columns out of the file, or split it",
             ));
         }
-        keep(begin, rows, &names, sketches, options, room - kept, name)
+
+        let mut records = Records::new(begin.0, options.delimiter); // csv-core 0.1.13 clones half a reader
+        records.core.set_line(begin.1);
+        records.ends = vec![0; names.len() + 1];
+        keep(records, rows, &names, sketches, options, room - kept, name)
     }
 }
 
@@ -155,7 +159,6 @@ fn check_text(bytes: &[u8]) -> Result<(), (String, &'static str)> {
 }
 
 /// The records of a CSV text, one after the other, in buffers no larger than the text.
-#[derive(Clone)]
 struct Records<'a> {
     core: Reader,
     input: &'a [u8],
@@ -349,7 +352,9 @@ fn keep(
         });
     }
     let mut known: Vec<HashMap<Box<str>, u32>> = vec![HashMap::new(); names.len()];
-    while let Next::Record = records.next() {
+    while lines.len() < rows
+        && let Next::Record = records.next()
+    {
         lines.push(records.line);
         for (i, column) in cells.iter_mut().enumerate() {
             let cell = records.field(i);
