@@ -5,8 +5,13 @@
 
 mod bench;
 mod devices;
+mod evaluate;
 mod gradcheck;
+mod own;
+mod predict;
 mod report;
+mod show;
+mod summary;
 mod train;
 
 use clap::builder::styling::AnsiColor;
@@ -24,6 +29,9 @@ Examples:
   handgrad train xor --seed 7                   half a second: what one hidden layer can do
   handgrad train fashion-adam --data DIR        Fashion-MNIST from the four files in DIR
   handgrad train mnist-mlp --epochs 3 --optimizer sgd --learning-rate 0.1 --json result.json
+  handgrad train --csv birds.csv --target species --save birds
+                                                your own table; --images DIR for your own pictures
+  handgrad predict birds --csv new.csv          ask what was learned
   handgrad gradcheck Dense                      hold a layer's backward against difference quotients
   handgrad bench gemm                           how fast matrix products are, and how fast they could be
   handgrad presets                              what can be trained, with published figures
@@ -42,6 +50,12 @@ struct Cli {
 enum Command {
     /// Train a model on real data, and hold its figures against published ones
     Train(Box<train::Arguments>),
+    /// Ask a trained model what pictures show, or what rows of a table are
+    Predict(predict::Arguments),
+    /// Hold a trained model against data whose answers are known
+    Evaluate(evaluate::Arguments),
+    /// Show what a trained model is made of
+    Summary(summary::Arguments),
     /// Hold every backward pass against difference quotients
     Gradcheck(gradcheck::Arguments),
     /// Measure the ops, and hold them against what this machine can do at best
@@ -56,6 +70,9 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Summary(arguments) => summary::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Presets => presets(),

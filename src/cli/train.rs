@@ -1,5 +1,6 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
+use super::own;
 use super::report::{Report, fingerprint, samples_per_second};
 use super::{say, table};
 use clap::Args;
@@ -14,26 +15,27 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
-    preset: String,
+    #[arg(required_unless_present_any = ["csv", "images"])]
+    preset: Option<String>,
     /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
     /// data; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// How often to go through the training data [default: the preset's]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    epochs: Option<usize>,
+    pub(super) epochs: Option<usize>,
     /// How many samples share one update [default: the preset's]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    batch_size: Option<usize>,
+    pub(super) batch_size: Option<usize>,
     /// sgd, rmsprop, adagrad, adadelta, adam, adamw, adamax or nadam [default: the preset's]
     #[arg(long, value_name = "NAME")]
-    optimizer: Option<String>,
+    pub(super) optimizer: Option<String>,
     /// How far a step goes [default: the optimizer's]
     #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
-    learning_rate: Option<f64>,
+    pub(super) learning_rate: Option<f64>,
     /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    seed: u64,
+    pub(super) seed: u64,
     /// How many threads compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
@@ -42,13 +44,15 @@ pub(super) struct Arguments {
     device: String,
     /// Use only the first N training and the first N test samples
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// 0: no progress, 1: a line with the time left, 2: one line for each epoch [default: 1, and 0 for logic gates]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
-    verbose: Option<u8>,
+    pub(super) verbose: Option<u8>,
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) own: own::Own,
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -64,15 +68,15 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 
 /// Everything that can be wrong is found out before the training begins.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let preset = Preset::named(&arguments.preset)?;
+    if arguments.own.wanted() {
+        return own::run(arguments);
+    }
+    let preset = Preset::named(arguments.preset.as_deref().unwrap_or_default())?;
     let mut optimizer: Optimizer = arguments.optimizer.as_deref().unwrap_or(preset.optimizer).parse()?;
     if let Some(rate) = arguments.learning_rate {
         optimizer.set_learning_rate(rate)?;
     }
-    let (device, why_no_gpu) = match arguments.device.as_str() {
-        "auto" => Device::auto(arguments.threads)?,
-        name => (Device::from_name(name, arguments.threads)?, None),
-    };
+    let (device, why_no_gpu) = choose_device(arguments)?;
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
@@ -110,12 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         fit = fit.callback(keeper);
     }
     let history = model.fit(&data.train, fit)?;
-    if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
-        return Err(Error::data(
-            format!("training diverged: after epoch {} the loss is no longer a number", epoch + 1),
-            "give a lower --learning-rate, or another --optimizer",
-        ));
-    }
+    diverged(&history)?;
     let test = data.test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
 
     if let Source::Gate(_) = preset.source {
@@ -135,7 +134,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
-        preset: preset.name.to_string(),
+        preset: Some(preset.name.to_string()),
+        data: None,
         device: device.name().to_string(),
         threads: device.threads(),
         seed: arguments.seed,
@@ -146,6 +146,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         test: test.as_ref().map(Into::into),
     };
     report.write(path)
+}
+
+/// Who computes, and if it was left to the machine, why it is no GPU.
+pub(super) fn choose_device(arguments: &Arguments) -> Result<(Device, Option<Error>)> {
+    match arguments.device.as_str() {
+        "auto" => Device::auto(arguments.threads),
+        name => Ok((Device::from_name(name, arguments.threads)?, None)),
+    }
+}
+
+/// Whether the loss stayed a number.
+pub(super) fn diverged(history: &History) -> Result<()> {
+    match history.get("loss").iter().position(|loss| !loss.is_finite()) {
+        None => Ok(()),
+        Some(epoch) => Err(Error::data(
+            format!("training diverged: after epoch {} the loss is no longer a number", epoch + 1),
+            "give a lower --learning-rate, or another --optimizer",
+        )),
+    }
 }
 
 fn announce(preset: &Preset, data: &Parts, device: &Device) -> Result<()> {

@@ -292,7 +292,7 @@ fn survey(
     loop {
         let (more, fields) = match records.next() {
             Next::Record => ("", records.fields),
-            Next::TooMany => ("more than ", names.len()),
+            Next::TooMany => ("more than ", names.len() + 1),
             Next::End => return Ok((rows, sketches)),
         };
         if odd_quotes
@@ -473,8 +473,9 @@ mod tests {
         fails(" \r\n\n", "the file is empty", "names the columns");
         fails("a,b\n", "no row", "at least one");
         fails("a,b\n1,2\n1\n", "line 3 has 1 cell, the first line names 2 columns", "complete the row");
-        fails("a,b\n\n1,2,3\n", "line 3 has more than 2 cells", "double quotes");
+        fails("a,b\n\n1,2,3\n", "line 3 has 3 cells", "double quotes");
         fails("a,b\n1,\"2\n3,4\n5,6,7\n8,9", "line 2: a quote is opened and never closed", "close it");
+        fails("a,b\n1,2,3,4\n", "line 2 has more than", "double quotes");
         fails("a,a\n1,2\n", "columns 1 and 2 are both named `a`", "name of its own");
         fails("1,2\n3,4\n", "numbers stand where", "names the columns");
         fails("a;b\n1;2\n", "a single column, named `a;b`", "--delimiter ';'");
