@@ -37,6 +37,7 @@ pub mod device;
 pub mod error;
 pub mod gradcheck;
 pub mod initializers;
+pub mod io;
 pub mod layers;
 pub mod losses;
 pub mod metrics;

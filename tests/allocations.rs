@@ -8,7 +8,7 @@
 #[allow(dead_code, unreachable_pub)]
 mod gpu;
 
-use handgrad::callbacks::{Callback, Running};
+use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::data::{Dataset, Features, Targets};
 use handgrad::layers::*;
 use handgrad::model::{Compile, Fit};
@@ -48,10 +48,10 @@ static COUNTING: Counting = Counting;
 struct Watch(Vec<usize>);
 
 impl Callback for Watch {
-    fn on_batch_end(&mut self, _running: &Running) -> Result<()> {
+    fn on_batch_end(&mut self, _running: &Running) -> Result<Flow> {
         assert!(self.0.len() < self.0.capacity(), "the watch itself must not allocate");
         self.0.push(ALLOCATIONS.load(Ordering::Relaxed));
-        Ok(())
+        Ok(Flow::Continue)
     }
 }
 

@@ -210,18 +210,29 @@ fn a_validation_split_sets_the_last_samples_aside() {
 struct Diary(Vec<String>);
 
 impl Callback for Diary {
-    fn on_train_begin(&mut self, _: &mut Sequential, epochs: usize) -> Result<()> {
-        self.0.push(format!("begin {epochs}"));
+    fn on_train_begin(&mut self, _: &mut Sequential, epochs: std::ops::Range<usize>) -> Result<()> {
+        self.0.push(format!("begin {epochs:?}"));
         Ok(())
     }
 
-    fn on_batch_end(&mut self, running: &Running) -> Result<()> {
+    fn on_epoch_begin(&mut self, _: &mut Sequential, epoch: usize) -> Result<()> {
+        self.0.push(format!("epoch {epoch} begins"));
+        Ok(())
+    }
+
+    fn on_batch_begin(&mut self, model: &mut Sequential, epoch: usize, batch: usize) -> Result<()> {
+        assert!(model.learning_rate()? > 0.0);
+        self.0.push(format!("batch {batch} of {epoch} begins"));
+        Ok(())
+    }
+
+    fn on_batch_end(&mut self, running: &Running) -> Result<Flow> {
         assert!(running.scores()?.get("loss").is_some_and(f64::is_finite));
         self.0.push(format!("batch {}/{} of {}", running.batch, running.batches, running.epoch));
-        Ok(())
+        Ok(Flow::Continue)
     }
 
-    fn on_epoch_end(&mut self, _: &mut Sequential, epoch: usize, record: &Epoch) -> Result<Flow> {
+    fn on_epoch_end(&mut self, _: &mut Sequential, epoch: usize, record: &mut Epoch) -> Result<Flow> {
         self.0.push(format!("epoch {epoch} with {}", record.scores.0.len()));
         Ok(if epoch == 1 { Flow::Stop } else { Flow::Continue })
     }
@@ -238,11 +249,17 @@ fn callbacks_are_called_in_order_and_can_stop() {
     let (history, _) = train(&Device::reference(), 0, &clouds(40), Fit::new().epochs(9).callback(&mut diary));
     assert_eq!(history.epochs.len(), 2);
     let expected = [
-        "begin 9",
+        "begin 0..9",
+        "epoch 0 begins",
+        "batch 0 of 0 begins",
         "batch 1/2 of 0",
+        "batch 1 of 0 begins",
         "batch 2/2 of 0",
         "epoch 0 with 2",
+        "epoch 1 begins",
+        "batch 0 of 1 begins",
         "batch 1/2 of 1",
+        "batch 1 of 1 begins",
         "batch 2/2 of 1",
         "epoch 1 with 2",
         "end",

@@ -2,11 +2,16 @@
 //!
 //! Source: Prechelt 1998; names, defaults and the moment of stopping are Keras 3's.
 
-use super::{Callback, Flow};
-use crate::error::{Error, Result};
+use super::monitor::{Mode, Monitor};
+use super::{Callback, Flow, State, say};
+use crate::error::Result;
 use crate::model::{Epoch, Sequential, Weight};
+use std::ops::Range;
 
 /// Stops when `monitor` has not improved by more than `min_delta` for `patience` epochs.
+///
+/// A figure that is NaN at the first epoch it is watched is the best to the end, as in Keras: nothing compares with it.
+/// [`TerminateOnNan`](super::TerminateOnNan) ends such a training at once.
 ///
 /// ```
 /// use handgrad::{Sequential, callbacks::EarlyStopping, data::Dataset, layers::Dense, model::{Compile, Fit}};
@@ -20,12 +25,14 @@ use crate::model::{Epoch, Sequential, Weight};
 /// ```
 #[derive(Clone, Debug)]
 pub struct EarlyStopping {
-    monitor: String,
+    monitor: Monitor,
     patience: usize,
-    min_delta: f64,
+    baseline: Option<f64>,
+    start_from_epoch: usize,
     restore: bool,
-    maximize: bool,
-    best: Option<(usize, f64)>,
+    verbose: bool,
+    best: Option<f64>,
+    best_epoch: Option<usize>,
     best_weights: Vec<Weight>,
     waited: usize,
     stopped_epoch: Option<usize>,
@@ -33,18 +40,16 @@ pub struct EarlyStopping {
 
 impl EarlyStopping {
     /// Watches a figure by its name in the history, as in `val_loss`. Patience 0, no minimal change.
-    ///
-    /// Larger is better for accuracy, precision, recall, f1 and r2, smaller for all else;
-    /// [`maximize`](EarlyStopping::maximize) says otherwise.
     pub fn new(monitor: &str) -> EarlyStopping {
-        let larger = ["accuracy", "acc", "precision", "recall", "f1", "r2"];
         EarlyStopping {
-            monitor: monitor.to_string(),
+            monitor: Monitor::new(monitor),
             patience: 0,
-            min_delta: 0.0,
+            baseline: None,
+            start_from_epoch: 0,
             restore: false,
-            maximize: larger.iter().any(|name| monitor.contains(name)),
+            verbose: false,
             best: None,
+            best_epoch: None,
             best_weights: Vec::new(),
             waited: 0,
             stopped_epoch: None,
@@ -59,19 +64,37 @@ impl EarlyStopping {
 
     /// What counts as an improvement: a change of more than this.
     pub fn min_delta(mut self, delta: f64) -> EarlyStopping {
-        self.min_delta = delta.abs();
+        self.monitor.min_delta = delta.abs();
         self
     }
 
-    /// Whether the weights of the best epoch are put back at the end.
+    /// Which way the figure gets better; by default as its name says.
+    pub fn mode(mut self, mode: Mode) -> EarlyStopping {
+        self.monitor.mode = mode;
+        self
+    }
+
+    /// A value that the figure has to beat as well: improvements that stay below it do not end the waiting.
+    pub fn baseline(mut self, baseline: f64) -> EarlyStopping {
+        self.baseline = Some(baseline);
+        self
+    }
+
+    /// The first epoch (from 0) that is watched; those before it are a warm-up.
+    pub fn start_from_epoch(mut self, epoch: usize) -> EarlyStopping {
+        self.start_from_epoch = epoch;
+        self
+    }
+
+    /// Whether the weights of the best epoch are put back at the end, whether it came early or not.
     pub fn restore_best_weights(mut self, restore: bool) -> EarlyStopping {
         self.restore = restore;
         self
     }
 
-    /// Whether larger is better.
-    pub fn maximize(mut self, maximize: bool) -> EarlyStopping {
-        self.maximize = maximize;
+    /// Whether it says on standard output that it stopped, and which weights it put back.
+    pub fn verbose(mut self, verbose: bool) -> EarlyStopping {
+        self.verbose = verbose;
         self
     }
 
@@ -82,38 +105,38 @@ impl EarlyStopping {
 
     /// The best epoch, from 0.
     pub fn best_epoch(&self) -> Option<usize> {
-        self.best.map(|(epoch, _)| epoch)
+        self.best_epoch
     }
 
-    fn improves(&self, value: f64) -> bool {
-        match self.best {
-            None => !value.is_nan(),
-            Some((_, best)) if self.maximize => value > best + self.min_delta,
-            Some((_, best)) => value < best - self.min_delta,
-        }
+    /// The best value.
+    pub fn best(&self) -> Option<f64> {
+        self.best
     }
 }
 
 impl Callback for EarlyStopping {
-    fn on_train_begin(&mut self, _model: &mut Sequential, _epochs: usize) -> Result<()> {
-        (self.best, self.waited, self.stopped_epoch) = (None, 0, None);
+    fn on_train_begin(&mut self, _model: &mut Sequential, _epochs: Range<usize>) -> Result<()> {
+        (self.best, self.best_epoch, self.waited, self.stopped_epoch) = (None, None, 0, None);
         self.best_weights.clear();
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, model: &mut Sequential, epoch: usize, record: &Epoch) -> Result<Flow> {
-        let Some(value) = record.scores.get(&self.monitor) else {
-            let known: Vec<&str> = record.scores.0.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(Error::unknown("figure to monitor", &self.monitor, &known));
-        };
-        if self.improves(value) {
-            (self.best, self.waited) = (Some((epoch, value)), 0);
-            if self.restore {
-                self.best_weights = model.get_weights()?;
-            }
+    fn on_epoch_end(&mut self, model: &mut Sequential, epoch: usize, record: &mut Epoch) -> Result<Flow> {
+        let value = self.monitor.read(record)?;
+        if epoch < self.start_from_epoch {
             return Ok(Flow::Continue);
         }
         self.waited += 1;
+        if self.monitor.improves(model, value, self.best)? {
+            (self.best, self.best_epoch) = (Some(value), Some(epoch));
+            if self.restore {
+                self.best_weights = model.get_weights()?;
+            }
+            if self.baseline.is_none() || self.monitor.improves(model, value, self.baseline)? {
+                self.waited = 0;
+            }
+            return Ok(Flow::Continue);
+        }
         if self.waited < self.patience || epoch == 0 {
             return Ok(Flow::Continue);
         }
@@ -122,10 +145,34 @@ impl Callback for EarlyStopping {
     }
 
     fn on_train_end(&mut self, model: &mut Sequential) -> Result<()> {
-        match self.best_weights.is_empty() {
-            true => Ok(()),
-            false => model.set_weights(&self.best_weights),
+        if let (Some(epoch), true) = (self.stopped_epoch, self.verbose) {
+            say(format_args!("Epoch {}: early stopping", epoch + 1));
         }
+        let Some(best) = self.best_epoch.filter(|_| !self.best_weights.is_empty()) else { return Ok(()) };
+        if self.verbose {
+            say(format_args!("Restoring the weights of the best epoch: {}", best + 1));
+        }
+        model.set_weights(&self.best_weights)
+    }
+
+    fn state(&self) -> Option<State> {
+        let mut state = State::new("EarlyStopping").with("waited", self.waited as f64);
+        if let (Some(best), Some(epoch)) = (self.best, self.best_epoch) {
+            state = state.with("best", best).with("best_epoch", epoch as f64);
+        }
+        state.weights.clone_from(&self.best_weights);
+        Some(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        state.check_kind("EarlyStopping")?;
+        self.waited = state.count("waited")?;
+        (self.best, self.best_epoch) = match state.get("best") {
+            Some(best) => (Some(best), Some(state.count("best_epoch")?)),
+            None => (None, None),
+        };
+        self.best_weights.clone_from(&state.weights);
+        Ok(())
     }
 }
 
@@ -135,42 +182,44 @@ mod tests {
     use crate::layers::Dense;
     use crate::model::Scores;
 
-    /// The epoch after which a sequence of losses stops, and the best one.
-    fn run(mut stop: EarlyStopping, name: &str, values: &[f64]) -> (Option<usize>, Option<usize>) {
+    fn run(stop: &mut EarlyStopping, from: usize, losses: &[f64]) -> Flow {
         let mut model = Sequential::new().with(Dense::new(1));
         model.build([1]).unwrap();
-        stop.on_train_begin(&mut model, values.len()).unwrap();
-        for (epoch, &v) in values.iter().enumerate() {
-            let record = Epoch { seconds: 0.0, scores: Scores(vec![(name.into(), v)]) };
-            if stop.on_epoch_end(&mut model, epoch, &record).unwrap() == Flow::Stop {
-                break;
-            }
+        let mut flow = Flow::Continue;
+        for (epoch, &v) in (from..).zip(losses) {
+            let mut record = Epoch { seconds: 0.0, scores: Scores(vec![("loss".into(), v)]) };
+            flow = stop.on_epoch_end(&mut model, epoch, &mut record).unwrap();
         }
-        (stop.stopped_epoch(), stop.best_epoch())
+        flow
     }
 
     #[test]
-    fn stops_when_keras_stops() {
-        let losses = [5.0, 4.0, 4.5, 3.9, 3.95, 3.92, 1.0];
-        let patience = |n| EarlyStopping::new("val_loss").patience(n);
-        assert_eq!(run(patience(2), "val_loss", &losses), (Some(5), Some(3)));
-        assert_eq!(run(patience(0), "val_loss", &losses), (Some(2), Some(1)));
-        assert_eq!(run(patience(3), "val_loss", &losses), (None, Some(6)));
-        assert_eq!(run(patience(2).min_delta(0.5), "val_loss", &losses), (Some(3), Some(1)));
-        let scores = [0.5, 0.6, 0.55, 0.54];
+    fn what_is_restored_goes_on_as_if_nothing_had_happened() {
+        let new = || EarlyStopping::new("loss").patience(3).restore_best_weights(true);
+        let (mut first, mut second) = (new(), new());
+        run(&mut first, 0, &[3.0, 2.0, 2.5]);
+        second.restore(&first.state().unwrap()).unwrap();
+        assert_eq!(second.state(), first.state());
+        assert_eq!(run(&mut second, 3, &[2.5, 2.5]), Flow::Stop);
         assert_eq!(
-            run(EarlyStopping::new("val_accuracy").patience(2), "val_accuracy", &scores),
-            (Some(3), Some(1))
+            (second.stopped_epoch(), second.best_epoch(), second.best()),
+            (Some(4), Some(1), Some(2.0))
         );
-        assert_eq!(run(patience(1), "val_loss", &[f64::NAN, f64::NAN]), (Some(1), None));
+        assert!(second.restore(&State::new("ReduceLROnPlateau")).is_err());
     }
 
     #[test]
     fn an_unknown_figure_names_the_known_ones() {
         let mut model = Sequential::new();
-        let record = Epoch { seconds: 0.0, scores: Scores(vec![("loss".into(), 1.0)]) };
-        let e = EarlyStopping::new("val_los").on_epoch_end(&mut model, 0, &record).unwrap_err();
-        assert_eq!(e.to_string(), "unknown figure to monitor `val_los`");
-        assert!(e.hint().unwrap().contains("known: loss"));
+        let mut told = |monitor: &str| {
+            let mut record = Epoch { seconds: 0.0, scores: Scores(vec![("loss".into(), 1.0)]) };
+            let e = EarlyStopping::new(monitor).on_epoch_end(&mut model, 0, &mut record).unwrap_err();
+            (e.to_string(), e.hint().unwrap_or_default().to_string())
+        };
+        let (problem, hint) = told("los");
+        assert_eq!(problem, "unknown figure to monitor `los`");
+        assert!(hint.contains("known: loss"), "{hint}");
+        let (problem, hint) = told("val_loss");
+        assert!(problem.contains("no validation data") && hint.contains("watch `loss`"), "{problem} {hint}");
     }
 }

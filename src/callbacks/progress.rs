@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::model::{Epoch, Sequential};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::Write;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// At most this often the line is redrawn, and the figures are read from the device.
@@ -25,18 +26,23 @@ impl Progress {
     pub fn new(verbose: u8) -> Progress {
         Progress { verbose, epochs: 0, bar: ProgressBar::hidden(), batches: 0, drawn: None }
     }
+
+    /// Takes the unfinished line away, so that others can print.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 impl Callback for Progress {
-    fn on_train_begin(&mut self, _model: &mut Sequential, epochs: usize) -> Result<()> {
-        self.epochs = epochs;
+    fn on_train_begin(&mut self, _model: &mut Sequential, epochs: Range<usize>) -> Result<()> {
+        self.epochs = epochs.end;
         Ok(())
     }
 
-    fn on_batch_end(&mut self, running: &Running) -> Result<()> {
+    fn on_batch_end(&mut self, running: &Running) -> Result<Flow> {
         self.batches = running.batches;
         if self.verbose != 1 {
-            return Ok(());
+            return Ok(Flow::Continue);
         }
         if running.batch == 1 {
             self.bar = ProgressBar::with_draw_target(
@@ -52,11 +58,11 @@ impl Callback for Progress {
             self.bar.set_position(running.batch as u64);
             self.drawn = Some(Instant::now());
         }
-        Ok(())
+        Ok(Flow::Continue)
     }
 
-    fn on_epoch_end(&mut self, _model: &mut Sequential, epoch: usize, record: &Epoch) -> Result<Flow> {
-        self.bar.finish_and_clear();
+    fn on_epoch_end(&mut self, _model: &mut Sequential, epoch: usize, record: &mut Epoch) -> Result<Flow> {
+        self.clear();
         let (n, seconds) = (self.batches, record.seconds);
         let bar = if self.verbose == 1 { format!("[{}] ", "=".repeat(24)) } else { String::new() };
         let line = format!(

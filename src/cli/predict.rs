@@ -1,6 +1,6 @@
 //! `handgrad predict MODEL`: what a trained model makes of new pictures, or of new rows of a table.
 
-use super::own::{MODEL, NOTE, Reading};
+use super::own::{MODELS, NOTE, Reading};
 use super::{say, show, table};
 use clap::Args;
 use handgrad::data::{AtomicFile, Colours, Features, Input, Meaning, Output, Picture, Table};
@@ -46,14 +46,13 @@ pub(super) fn open(
         "auto" => Device::auto(threads)?.0,
         name => Device::from_name(name, threads)?,
     };
-    let file = if path.is_dir() { path.join(MODEL) } else { path.to_path_buf() };
-    if path.is_dir() && !file.is_file() {
-        return Err(Error::format(
-            path,
-            format!("there is no {MODEL} in it"),
-            "give the folder that --save made, or the model's file",
-        ));
-    }
+    let file = match path.is_dir() {
+        true => MODELS.iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+            let problem = format!("there is neither {} nor {} in it", MODELS[0], MODELS[1]);
+            Error::format(path, problem, "give the folder that --save made, or a model's file")
+        })?,
+        false => path.to_path_buf(),
+    };
     let model = handgrad::io::load_on(&file, &device)?;
     let meaning = model.note(NOTE).map(Meaning::from_json).transpose();
     let meaning = meaning.map_err(|e| Error::format(&file, e.to_string(), e.hint().unwrap_or_default()))?;

@@ -137,8 +137,12 @@ impl Dataset {
 
     /// The same samples in a random order that depends on the seed alone.
     pub fn shuffled(&self, seed: u64) -> Dataset {
-        let order = self.random_order(seed);
-        Dataset { x: self.x.gather(&order), y: self.y.gather(&order), len: self.len }
+        self.gather(&self.random_order(seed))
+    }
+
+    /// The samples at positions that are known to be there, at least one.
+    pub(super) fn gather(&self, order: &[usize]) -> Dataset {
+        Dataset { x: self.x.gather(order), y: self.y.gather(order), len: order.len() }
     }
 
     /// The first `at` samples, and the others.
@@ -380,7 +384,7 @@ impl Dataset {
 }
 
 /// The stream of a seed that shuffles and splits, apart from those that models draw from.
-const SPLIT_STREAM: u64 = u64::from_be_bytes(*b"datasplt");
+pub(super) const SPLIT_STREAM: u64 = u64::from_be_bytes(*b"datasplt");
 
 /// More classes than anyone has; labels beyond it are not labels.
 const MAX_CLASSES: usize = 1 << 24;

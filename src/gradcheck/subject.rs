@@ -54,7 +54,7 @@ impl Subject {
         let mut rng = case.rng(0);
         for layer in &mut layers {
             let name = layer.kind().to_lowercase();
-            let mut cx = Build { device, rng: &mut rng, name: &name };
+            let mut cx = Build { device, rng: &mut rng, name: &name, budget: None };
             shapes.push(layer.build(&mut cx, shapes[shapes.len() - 1])?);
         }
         if let (End::Step(_, folded), Some(last)) = (case.end, layers.last_mut())

@@ -244,6 +244,10 @@ pub struct Build<'a> {
     pub rng: &'a mut Rng,
     /// The layer's name in the model.
     pub name: &'a str,
+    /// How many numbers parameters may still hold, where a file is to fill them: then they start at 0, since nobody will
+    /// see what an initializer draws, and what the file says cannot ask for more memory than its own weights take.
+    /// `None` for a model that starts from its initializers.
+    pub budget: Option<&'a mut usize>,
 }
 
 impl Build<'_> {
@@ -253,8 +257,21 @@ impl Build<'_> {
     /// The device is out of memory, or the initializer cannot fill this shape.
     pub fn param(&mut self, name: &'static str, shape: impl Into<Shape>, init: Initializer) -> Result<Param> {
         let shape = shape.into();
+        if let Some(budget) = &mut self.budget {
+            **budget = budget.checked_sub(shape.len()).ok_or_else(|| {
+                Error::invalid(
+                    format!(
+                        "layer `{}`: its `{name}` of {shape} is more than the file has weights for",
+                        self.name
+                    ),
+                    "the file is broken, or was put together from two: save the model again",
+                )
+            })?;
+        }
         let mut value = self.device.zeros(shape)?;
-        value.view_mut().write(&init.draw(shape, self.rng)?)?;
+        if self.budget.is_none() {
+            value.view_mut().write(&init.draw(shape, self.rng)?)?;
+        }
         Ok(Param { name, value, grad: self.device.zeros(shape)?, trainable: true })
     }
 

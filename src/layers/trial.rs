@@ -22,7 +22,7 @@ impl<L: Layer> Trial<L> {
     /// Builds `layer` for samples of shape `input` and plans it for batches of up to 8.
     pub(crate) fn new(mut layer: L, input: impl Into<Shape>) -> Result<Trial<L>> {
         let (device, input) = (Device::reference(), input.into());
-        let mut build = Build { device: &device, rng: &mut Rng::new(1, 0), name: "on_trial" };
+        let mut build = Build { device: &device, rng: &mut Rng::new(1, 0), name: "on_trial", budget: None };
         let output = layer.build(&mut build, input)?;
         let mut plan = Plan { device: &device, max_batch: 8, scratch: 0 };
         layer.plan(&mut plan)?;

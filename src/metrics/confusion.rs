@@ -5,7 +5,7 @@
 //! result      Σ m[a, a] / Σ m                                                                 the accuracy
 //! ```
 
-use super::{Metric, not_planned};
+use super::{Metric, not_planned, other_sums};
 use crate::backend::Target;
 use crate::device::Device;
 use crate::error::Result;
@@ -77,5 +77,21 @@ impl Metric for ConfusionMatrix {
         let right: u64 = matrix.iter().enumerate().map(|(class, row)| row[class]).sum();
         let all: u64 = matrix.iter().flatten().sum();
         Ok(if all == 0 { 0.0 } else { right as f64 / all as f64 })
+    }
+
+    fn sums(&self) -> Result<Vec<f64>> {
+        self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?.view().values()
+    }
+
+    fn set_sums(&mut self, sums: &[f64]) -> Result<()> {
+        let counts = self.counts.as_mut().ok_or_else(|| not_planned(&self.name))?;
+        match sums.len() == counts.shape().len() {
+            true => counts.view_mut().write(sums),
+            false => Err(other_sums(&self.name)),
+        }
+    }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(true)
     }
 }

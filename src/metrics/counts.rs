@@ -13,7 +13,7 @@
 //!
 //! Source: van Rijsbergen 1979, ch. 7.
 
-use super::{Metric, not_planned};
+use super::{Metric, not_planned, other_sums};
 use crate::backend::Target;
 use crate::device::Device;
 use crate::error::Result;
@@ -116,5 +116,21 @@ impl Metric for ClassCounts {
                 f1.iter().sum::<f64>() / f1.len() as f64
             }
         })
+    }
+
+    fn sums(&self) -> Result<Vec<f64>> {
+        self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?.view().values()
+    }
+
+    fn set_sums(&mut self, sums: &[f64]) -> Result<()> {
+        let counts = self.counts.as_mut().ok_or_else(|| not_planned(&self.name))?;
+        match sums.len() == counts.shape().len() {
+            true => counts.view_mut().write(sums),
+            false => Err(other_sums(&self.name)),
+        }
+    }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(true)
     }
 }

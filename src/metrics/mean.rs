@@ -6,7 +6,7 @@
 //!
 //! The sum is one pair of numbers on the device: a sum and its rounding error (Neumaier 1974).
 
-use super::{Metric, Score, not_planned};
+use super::{Metric, Score, not_planned, other_sums};
 use crate::backend::Target;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -69,6 +69,22 @@ impl Mean {
         let mut acc = [0.0; 2];
         self.acc.view().read(&mut acc)?;
         Ok(if self.rows == 0 { 0.0 } else { (acc[0] + acc[1]) / self.rows as f64 })
+    }
+}
+
+/// For a training that is left in the middle of an epoch.
+impl Mean {
+    /// The sum, its rounding error, and the number of rows.
+    pub(crate) fn sums(&self) -> Result<Vec<f64>> {
+        let mut sums = self.acc.view().values()?;
+        sums.push(self.rows as f64);
+        Ok(sums)
+    }
+
+    pub(crate) fn set_sums(&mut self, sums: &[f64]) -> Result<()> {
+        let &[sum, error, rows] = sums else { return Err(other_sums("a mean")) };
+        self.rows = rows as u64;
+        self.acc.view_mut().write(&[sum, error])
     }
 }
 
@@ -154,5 +170,17 @@ impl Metric for RowMean {
         let state = self.state.as_ref().ok_or_else(|| not_planned(&self.name))?;
         let mean = state.mean.result()?;
         Ok(if self.root { mean.sqrt() } else { mean })
+    }
+
+    fn sums(&self) -> Result<Vec<f64>> {
+        self.state.as_ref().ok_or_else(|| not_planned(&self.name))?.mean.sums()
+    }
+
+    fn set_sums(&mut self, sums: &[f64]) -> Result<()> {
+        self.state.as_mut().ok_or_else(|| not_planned(&self.name))?.mean.set_sums(sums)
+    }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(matches!(self.row, Row::Score(_)))
     }
 }

@@ -84,6 +84,28 @@ pub trait Metric: Send {
     /// # Errors
     /// It was not planned; those of the device.
     fn result(&self) -> Result<f64>;
+
+    /// All that it has added up since `reset`, for a training that is left in the middle of an epoch. A metric without
+    /// (nothing, by default) then gives the figure of the epoch's rest.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn sums(&self) -> Result<Vec<f64>> {
+        Ok(Vec::new())
+    }
+
+    /// Goes on from what [`sums`](Metric::sums) gave; comes after `reset`.
+    ///
+    /// # Errors
+    /// They are another metric's; it was not planned.
+    fn set_sums(&mut self, _sums: &[f64]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether larger is better, for callbacks that watch it; `None` if only the user can know.
+    fn larger_is_better(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// The names that [`from_name`] knows besides those of the [losses](Loss::NAMES).
@@ -160,6 +182,14 @@ pub fn from_name(name: &str, loss: Loss, output: Shape) -> Result<Box<dyn Metric
             Err(_) => return Err(Error::unknown("metric", name, &[&NAMES[..], &Loss::NAMES].concat())),
         },
     })
+}
+
+/// The error of sums that belong to something else.
+fn other_sums(name: &str) -> Error {
+    Error::data(
+        format!("the sums of {name} in the middle of an epoch are another metric's"),
+        "go on with the metrics that the training began with",
+    )
 }
 
 /// The error of a metric that is used before it is planned.

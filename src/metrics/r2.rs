@@ -8,7 +8,7 @@
 //! Σ t² − (Σ t)² / R loses all digits where the mean is far from 0.
 //! A column whose targets are all alike counts as 0.
 
-use super::{Metric, not_planned};
+use super::{Metric, not_planned, other_sums};
 use crate::backend::Target;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -109,5 +109,26 @@ impl Metric for R2Score {
             0 => Err(not_planned(&self.name)),
             n => Ok(self.columns.iter().map(explained).sum::<f64>() / n as f64),
         }
+    }
+
+    fn sums(&self) -> Result<Vec<f64>> {
+        let columns = self.columns.iter().flat_map(|c| [c.residual, c.mean, c.total]);
+        Ok(columns.chain([self.rows as f64]).collect())
+    }
+
+    fn set_sums(&mut self, sums: &[f64]) -> Result<()> {
+        let Some((rows, columns)) = sums.split_last().filter(|_| sums.len() == 3 * self.columns.len() + 1)
+        else {
+            return Err(other_sums(&self.name));
+        };
+        self.rows = *rows as u64;
+        for (column, sums) in self.columns.iter_mut().zip(columns.chunks_exact(3)) {
+            *column = Column { residual: sums[0], mean: sums[1], total: sums[2] };
+        }
+        Ok(())
+    }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(true)
     }
 }

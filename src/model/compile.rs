@@ -123,6 +123,14 @@ impl Compiled {
         Ok(())
     }
 
+    /// Whether a figure gets better as it gets larger; `None` if it is none of this model's, or does not say.
+    pub(super) fn larger_is_better(&self, figure: &str) -> Option<bool> {
+        match figure {
+            "loss" => Some(false),
+            _ => self.metrics.iter().find(|m| m.name() == figure)?.larger_is_better(),
+        }
+    }
+
     /// One line for the summary.
     pub(super) fn line(&self) -> String {
         format!("Optimizer: {}, loss: {}\n", self.optimizer.name(), self.loss)

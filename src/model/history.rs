@@ -13,6 +13,14 @@ impl Scores {
         self.0.iter().find(|(n, _)| n == name).map(|&(_, v)| v)
     }
 
+    /// Gives the figure of that name another value, or adds it at the end.
+    pub fn set(&mut self, name: &str, value: f64) {
+        match self.0.iter_mut().find(|(n, _)| n == name) {
+            Some((_, v)) => *v = value,
+            None => self.0.push((name.to_string(), value)),
+        }
+    }
+
     /// As progress lines show them: `loss: 0.4785 - accuracy: 0.8385`.
     pub fn line(&self) -> String {
         let one = |(name, value): &(String, f64)| match value.abs() {
@@ -28,7 +36,7 @@ impl Scores {
 pub struct Epoch {
     /// How long the training took, validation not counted.
     pub seconds: f64,
-    /// `loss`, the metrics, then the same of the validation data with `val_` in front.
+    /// `loss`, the metrics, then the same of the validation data with `val_` in front; then what callbacks added.
     pub scores: Scores,
 }
 

@@ -14,6 +14,7 @@ mod config;
 mod evaluate;
 mod history;
 mod notes;
+mod state;
 mod summary;
 mod train;
 mod workspace;
@@ -21,10 +22,10 @@ mod workspace;
 pub(crate) use compile::scores;
 pub use compile::{Compile, MetricChoice};
 pub use history::{Epoch, History, Scores};
+pub(crate) use state::{Counters, Pause};
 pub use train::Fit;
 
-use crate::config::Config;
-use crate::config::snake_case;
+use crate::config::{Config, snake_case};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{Build, Layer, Param, Parameters, not_built};
@@ -60,6 +61,10 @@ pub struct Sequential {
     step: u32,
     /// Epochs so far: they address the shuffling, for the same reason.
     epoch: u64,
+    /// All epochs so far.
+    history: History,
+    /// Where the last epoch was left, if it was not ended.
+    pause: Option<Pause>,
 }
 
 /// A layer with its name and, once built, the shape of its output.
@@ -134,6 +139,8 @@ impl Sequential {
             compiled: None,
             step: 0,
             epoch: 0,
+            history: History::default(),
+            pause: None,
         }
     }
 
@@ -189,7 +196,18 @@ impl Sequential {
     /// # Errors
     /// A layer that cannot work with what the layer before it gives; two layers of one name; no layer.
     pub fn build(&mut self, input: impl Into<Shape>) -> Result<()> {
-        let input = input.into();
+        self.build_with(input.into(), None)
+    }
+
+    /// The same, with all parameters 0 and of `most` numbers together at most: for weights that come from a file.
+    ///
+    /// # Errors
+    /// As [`build`](Sequential::build); a layer that wants more numbers than are left.
+    pub(crate) fn build_within(&mut self, input: Shape, mut most: usize) -> Result<()> {
+        self.build_with(input, Some(&mut most))
+    }
+
+    fn build_with(&mut self, input: Shape, mut budget: Option<&mut usize>) -> Result<()> {
         if input.rank() >= MAX_DIMS || input.len() == 0 {
             return Err(Error::invalid(
                 format!("a model cannot be built for samples of shape {input}"),
@@ -217,7 +235,8 @@ impl Sequential {
         let mut shape = input;
         for (i, node) in self.nodes.0.iter_mut().enumerate() {
             let mut rng = Rng::new(self.seed, i as u64);
-            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name };
+            let budget = budget.as_deref_mut();
+            let mut cx = Build { device: &device, rng: &mut rng, name: &node.name, budget };
             shape = node.layer.build(&mut cx, shape)?;
             node.output = shape;
         }
@@ -247,6 +266,41 @@ impl Sequential {
                     false => "build the model for the data's shape, or load the data in the model's".into(),
                 },
             )),
+        }
+    }
+
+    /// The optimizer's learning rate for the next step.
+    ///
+    /// # Errors
+    /// The model is not compiled.
+    pub fn learning_rate(&self) -> Result<f64> {
+        match &self.compiled {
+            Some(compiled) => Ok(compiled.optimizer.learning_rate_now()),
+            None => Err(not_compiled()),
+        }
+    }
+
+    /// Another learning rate, from the next step on.
+    ///
+    /// # Errors
+    /// The model is not compiled; its rate follows a [`Schedule`](crate::schedules::Schedule) already; the rate is not a
+    /// number of 0 or more.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let optimizer = &mut self.compiled.as_mut().ok_or_else(not_compiled)?.optimizer;
+        if optimizer.follows_schedule() {
+            return Err(Error::invalid(
+                "the learning rate follows a schedule, so it cannot be set besides",
+                "compile with a number as learning rate, or leave out the callback that sets it",
+            ));
+        }
+        optimizer.set_learning_rate(rate)
+    }
+
+    /// Whether a figure of training gets better as it gets larger; `None` if nobody said.
+    pub(crate) fn larger_is_better(&self, figure: &str) -> Option<bool> {
+        match &self.compiled {
+            Some(compiled) => compiled.larger_is_better(figure),
+            None => (figure == "loss").then_some(false),
         }
     }
 
@@ -336,6 +390,13 @@ impl Sequential {
             None => Ok(()),
         })
     }
+}
+
+fn not_compiled() -> Error {
+    Error::invalid(
+        "the model is not compiled",
+        "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
+    )
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use super::compile::{Compile, Compiled, check_targets, scores};
 use super::workspace::{Step, Workspace};
-use super::{Epoch, History, Nodes, Scores, Sequential};
+use super::{Epoch, History, Nodes, Pause, Scores, Sequential, not_compiled};
 use crate::backend::HostRows;
 use crate::callbacks::{Callback, Flow, Progress, Running};
 use crate::data::{Dataset, Targets};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::io::{Checkpoints, Resume};
 use crate::layers::not_built;
 use crate::losses::Loss;
 use crate::rng::Rng;
@@ -21,6 +22,7 @@ const SHUFFLE: u64 = 1 << 32;
 /// How to train: one epoch of batches of 32, shuffled, with a progress line, unless said otherwise.
 pub struct Fit<'a> {
     epochs: usize,
+    initial_epoch: usize,
     batch_size: usize,
     shuffle: bool,
     verbose: u8,
@@ -28,6 +30,8 @@ pub struct Fit<'a> {
     class_weight: Vec<(u32, f64)>,
     sample_weight: Option<&'a [f32]>,
     callbacks: Vec<&'a mut dyn Callback>,
+    checkpoints: Option<&'a mut Checkpoints>,
+    resume: Option<Resume>,
 }
 
 enum Validation<'a> {
@@ -47,6 +51,7 @@ impl<'a> Fit<'a> {
     pub fn new() -> Fit<'a> {
         Fit {
             epochs: 1,
+            initial_epoch: 0,
             batch_size: 32,
             shuffle: true,
             verbose: 1,
@@ -54,12 +59,21 @@ impl<'a> Fit<'a> {
             class_weight: Vec::new(),
             sample_weight: None,
             callbacks: Vec::new(),
+            checkpoints: None,
+            resume: None,
         }
     }
 
     /// How many times to go through the data.
     pub fn epochs(mut self, epochs: usize) -> Fit<'a> {
         self.epochs = epochs;
+        self
+    }
+
+    /// The number of the first epoch, from 0, of a training that goes on: epochs are then counted from here to
+    /// [`epochs`](Fit::epochs), which is their number in all.
+    pub fn initial_epoch(mut self, epoch: usize) -> Fit<'a> {
+        self.initial_epoch = epoch;
         self
     }
 
@@ -112,11 +126,32 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Keeps the state of the training in a folder: after each epoch, and where a callback
+    /// [pauses](crate::callbacks::Flow::Pause).
+    pub fn checkpoints(mut self, checkpoints: &'a mut Checkpoints) -> Fit<'a> {
+        self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    /// Goes on where a checkpoint was made, bit for bit: with the model that came with it, the same data, the same
+    /// options and the same callbacks in the same order. [`epochs`](Fit::epochs) counts those before as well.
+    pub fn resume(mut self, resume: Resume) -> Fit<'a> {
+        self.initial_epoch = resume.epochs();
+        self.resume = Some(resume);
+        self
+    }
+
     fn check(&self, data: &Dataset) -> Result<()> {
         let at_least_one =
             |what: &str| Error::invalid(format!("{what} is 0"), format!("give {what} 1 or more"));
         if self.epochs == 0 {
             return Err(at_least_one("epochs"));
+        }
+        if self.initial_epoch >= self.epochs && self.resume.is_none() {
+            return Err(Error::invalid(
+                format!("initial_epoch {} of {} epochs leaves none", self.initial_epoch, self.epochs),
+                "epochs counts those before as well: give more of them",
+            ));
         }
         if self.batch_size == 0 {
             return Err(at_least_one("batch_size"));
@@ -269,6 +304,29 @@ impl Parts<'_> {
         Ok(())
     }
 
+    /// What the loss, and then each metric, has added up.
+    fn sums(&self) -> Result<Vec<Vec<f64>>> {
+        let metrics = self.c.metrics.iter().map(|m| m.sums());
+        std::iter::once(self.ws.mean_loss.sums()).chain(metrics).collect()
+    }
+
+    /// Goes on from those sums.
+    fn set_sums(&mut self, sums: &[Vec<f64>]) -> Result<()> {
+        let fits = sums.len() == 1 + self.c.metrics.len();
+        let Some((loss, metrics)) = sums.split_first().filter(|_| fits) else {
+            return Err(Error::data(
+                format!(
+                    "the epoch was left with {} sums, the model has {}",
+                    sums.len(),
+                    1 + self.c.metrics.len()
+                ),
+                "go on with the metrics that the training began with",
+            ));
+        };
+        self.ws.mean_loss.set_sums(loss)?;
+        self.c.metrics.iter_mut().zip(metrics).try_for_each(|(metric, sums)| metric.set_sums(sums))
+    }
+
     /// The loss and the metrics so far.
     pub(super) fn scores(&self) -> Result<Scores> {
         scores(&self.ws.mean_loss, &self.c.metrics)
@@ -319,58 +377,99 @@ impl Sequential {
             Validation::Split(_) => Some(Batches::new(data, training..data.len(), fit.weights(data))),
         };
         let mut progress = Progress::new(fit.verbose);
-        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
-        for callback in &mut fit.callbacks {
-            callbacks.push(&mut **callback);
+        let callbacks = &mut fit.callbacks[..];
+        let ended = fit.resume.as_ref().is_some_and(Resume::ended);
+        let epochs = fit.initial_epoch..if ended { fit.initial_epoch } else { fit.epochs };
+        progress.on_train_begin(self, epochs.clone())?;
+        for callback in callbacks.iter_mut() {
+            callback.on_train_begin(self, epochs.clone())?;
         }
-        for callback in &mut callbacks {
-            callback.on_train_begin(self, fit.epochs)?;
-        }
+        let mut paused = match &fit.resume {
+            Some(resume) => {
+                resume.restore(callbacks)?;
+                self.pause.take()
+            }
+            None => None,
+        };
+        self.pause = None;
         let mut history = History::default();
-        for epoch in 0..fit.epochs {
-            let start = Instant::now();
+        for epoch in epochs {
+            for callback in callbacks.iter_mut() {
+                callback.on_epoch_begin(self, epoch)?;
+            }
             if fit.shuffle {
                 batches.sort(); // the order depends on the epoch's number, not on the epochs before
                 Rng::new(self.seed, SHUFFLE + self.epoch).shuffle(&mut batches.order);
             }
-            let scores = self.epoch(&mut batches, fit.batch_size, epoch, &mut callbacks)?;
-            let mut record = Epoch { seconds: start.elapsed().as_secs_f64(), scores };
+            let from = paused.take().unwrap_or_default();
+            let (scores, seconds, flow) =
+                self.epoch(&mut batches, fit.batch_size, epoch, from, callbacks, &mut progress)?;
+            if self.pause.is_some() {
+                progress.clear();
+                if let Some(checkpoints) = &mut fit.checkpoints {
+                    checkpoints.pause(self, callbacks)?;
+                }
+                return Ok(history);
+            }
+            let mut record = Epoch { seconds, scores };
             if let Some(batches) = &mut validation {
                 let scores = self.evaluate_batches(batches, fit.batch_size)?;
                 let named = scores.0.into_iter().map(|(name, value)| (format!("val_{name}"), value));
                 record.scores.0.extend(named);
             }
             self.epoch += 1;
-            let mut flow = Flow::Continue;
-            for callback in &mut callbacks {
-                if callback.on_epoch_end(self, epoch, &record)? == Flow::Stop {
-                    flow = Flow::Stop;
-                }
+            self.history.epochs.push(record.clone()); // a callback may save the model
+            progress.clear(); // callbacks may print
+            let mut stop = flow == Flow::Stop;
+            for callback in callbacks.iter_mut() {
+                stop |= callback.on_epoch_end(self, epoch, &mut record)? != Flow::Continue;
+            }
+            progress.on_epoch_end(self, epoch, &mut record)?;
+            if let Some(last) = self.history.epochs.last_mut() {
+                last.clone_from(&record);
+            }
+            if let Some(checkpoints) = &mut fit.checkpoints {
+                checkpoints.epoch_end(self, &record, callbacks, stop)?;
             }
             history.epochs.push(record);
-            if flow == Flow::Stop {
+            if stop {
                 break;
             }
+            if flow == Flow::Pause {
+                return Ok(history); // the pause fell on the last batch of an epoch
+            }
         }
-        for callback in &mut callbacks {
+        for callback in callbacks {
             callback.on_train_end(self)?;
         }
         Ok(history)
     }
 
-    /// One pass through the batches.
+    /// One pass through the batches, from where it was paused, or through those before a callback stopped it. Gives the
+    /// figures and how long it took. If a callback paused it, the model remembers where.
     fn epoch(
         &mut self,
         batches: &mut Batches,
         batch_size: usize,
         epoch: usize,
+        from: Pause,
         callbacks: &mut [&mut dyn Callback],
-    ) -> Result<Scores> {
-        let seed = self.seed;
+        progress: &mut Progress,
+    ) -> Result<(Scores, f64, Flow)> {
+        let start = Instant::now();
+        let (seed, count) = (self.seed, batches.count(batch_size));
         let mut p = self.parts()?;
         p.reset()?;
-        let (mut at, mut batch) = (0, 0);
-        while let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? {
+        if from.batch > 0 {
+            p.set_sums(&from.sums)?;
+        }
+        let (mut at, mut flow) = (from.batch.saturating_mul(batch_size), Flow::Continue);
+        for batch in from.batch..count {
+            for callback in callbacks.iter_mut() {
+                callback.on_batch_begin(self, epoch, batch)?;
+            }
+            let mut p = self.parts()?;
+            let Some(n) = batches.load(p.device, p.ws, p.c.loss, at, batch_size)? else { break };
             let step = Step { seed, number: *p.step, training: true };
             p.device.begin_step()?;
             p.ws.forward(p.nodes, n, step)?;
@@ -378,13 +477,23 @@ impl Sequential {
             p.c.optimizer.step(p.device, p.nodes)?;
             p.measure(n, batches.weighted())?;
             p.device.end_step()?;
-            (at, batch, *p.step) = (at + n, batch + 1, p.step.wrapping_add(1));
-            let (batches, loss, metrics) = (batches.count(batch_size), &p.ws.mean_loss, &p.c.metrics[..]);
+            (at, *p.step) = (at + n, p.step.wrapping_add(1));
+            let (loss, metrics) = (&p.ws.mean_loss, &p.c.metrics[..]);
+            let running = Running { epoch, batch: batch + 1, batches: count, loss, metrics };
             for callback in callbacks.iter_mut() {
-                callback.on_batch_end(&Running { epoch, batch, batches, loss, metrics })?;
+                flow = flow.or(callback.on_batch_end(&running)?);
+            }
+            progress.on_batch_end(&running)?;
+            if flow == Flow::Pause && batch + 1 < count {
+                let seconds = from.seconds + start.elapsed().as_secs_f64();
+                self.pause = Some(Pause { batch: batch + 1, seconds, sums: self.parts()?.sums()? });
+                return Ok((Scores::default(), seconds, flow));
+            }
+            if flow == Flow::Stop {
+                break;
             }
         }
-        p.scores()
+        Ok((self.parts()?.scores()?, from.seconds + start.elapsed().as_secs_f64(), flow))
     }
 
     /// The model's parts, to be used side by side.
@@ -407,10 +516,7 @@ impl Sequential {
         }
         self.build_for(data.sample_shape())?;
         let (Some(output), Some(c)) = (self.output_shape(), &self.compiled) else {
-            return Err(Error::invalid(
-                "the model is not compiled",
-                "call `compile` with a loss first, as in `Compile::new(\"mse\")`",
-            ));
+            return Err(not_compiled());
         };
         check_targets(c.loss, output, data)?;
         self.plan_for(batch_size.min(data.len()))

@@ -341,6 +341,11 @@ impl Optimizer {
         self.learning_rate.at(self.iterations)
     }
 
+    /// Whether the learning rate changes by itself from step to step.
+    pub fn follows_schedule(&self) -> bool {
+        !matches!(self.learning_rate, Schedule::Constant(_))
+    }
+
     /// Another learning rate, or another schedule, from the next step on.
     ///
     /// # Errors
@@ -465,6 +470,18 @@ impl Optimizer {
     /// a step remembers. Empty before it is built.
     pub fn slots(&self) -> impl Iterator<Item = &Tensor> {
         self.state.iter().flat_map(|s| s.slots.iter().flatten())
+    }
+
+    /// How many slots each trained parameter has.
+    pub(crate) fn slots_each(&mut self) -> usize {
+        self.algorithm.rule(1, 0.0).slots()
+    }
+
+    /// Goes on after `iterations` steps, with slots that the caller fills, in the order of
+    /// [`slots`](Optimizer::slots).
+    pub(crate) fn resume(&mut self, iterations: u64) -> impl Iterator<Item = &mut Tensor> {
+        self.iterations = iterations;
+        self.state.iter_mut().flat_map(|s| s.slots.iter_mut().flatten())
     }
 
     /// Takes training up where it was left: `iterations` steps done, with these slots, in the order of

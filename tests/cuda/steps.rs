@@ -1,7 +1,7 @@
 //! What a training step asks of the driver: no allocation, no waiting, and from the third time on a single launch.
 
 use super::{alone, faults, gpu};
-use handgrad::callbacks::{Callback, Running};
+use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::cuda::{Cuda, Software, Stopwatch};
 use handgrad::data::{Dataset, Features, Targets};
 use handgrad::layers::{Dense, Dropout, Flatten};
@@ -15,11 +15,11 @@ struct Watch<'a> {
 }
 
 impl Callback for Watch<'_> {
-    fn on_batch_end(&mut self, _running: &Running) -> Result<()> {
+    fn on_batch_end(&mut self, _running: &Running) -> Result<Flow> {
         let calls = |name| self.soft.calls(name);
         let waits = calls("cuStreamSynchronize") + calls("cuCtxSynchronize");
         self.seen.push([self.soft.allocations(), waits, calls("cuLaunchKernel"), calls("cuGraphLaunch")]);
-        Ok(())
+        Ok(Flow::Continue)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whole training runs: what a user does.
 
 use super::{alone, gpu};
-use handgrad::callbacks::{Callback, Running};
+use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::model::{Compile, Fit};
 use handgrad::presets::Preset;
 use handgrad::{Device, Result};
@@ -10,9 +10,9 @@ use handgrad::{Device, Result};
 struct Losses(Vec<f64>);
 
 impl Callback for Losses {
-    fn on_batch_end(&mut self, running: &Running) -> Result<()> {
+    fn on_batch_end(&mut self, running: &Running) -> Result<Flow> {
         self.0.extend(running.scores()?.get("loss"));
-        Ok(())
+        Ok(Flow::Continue)
     }
 }
 

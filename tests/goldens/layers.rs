@@ -105,7 +105,7 @@ fn check_layer(dev: &Device, tolerance: f64, case: &Value) {
     let name = format!("{} on {}", text(&case["name"]), dev.describe());
     let mut layer = layer(text(&case["layer"]), &case["config"]);
     let x = tensor(dev, &case["x"]);
-    let mut build = Build { device: dev, rng: &mut Rng::new(1, 0), name: "golden" };
+    let mut build = Build { device: dev, rng: &mut Rng::new(1, 0), name: "golden", budget: None };
     let output = layer.build(&mut build, x.shape().sample()).unwrap();
     // Planned for more than comes, as for a short last batch.
     let batch = x.shape().rows();

@@ -6,11 +6,14 @@ use super::report::{Report, fingerprint, samples_per_second};
 use super::train::{self, choose_device, diverged};
 use super::{say, table};
 use clap::{Args, ValueEnum};
+use handgrad::callbacks::CsvLogger;
 use handgrad::data::{AtomicFile, Dataset, Input, Output};
+use handgrad::io::Checkpoints;
 use handgrad::model::{Compile, Fit, History, Scores};
 use handgrad::recipe::Recipe;
 use handgrad::{Error, Loss, Result, Sequential};
 use parts::Parts;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -184,7 +187,6 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
-    let saved = own.save.as_deref().map(prepare_folder).transpose()?;
     let recipe = own.model.as_deref().map(Recipe::read).transpose()?;
     let Parts { mut train, mut validation, mut test, meaning, source, notes } =
         parts::read(own, recipe.as_ref().map(|r| r.loss), arguments.seed, arguments.limit)?;
@@ -250,10 +252,17 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     }
     say(format!("\n{}", model.summary()?))?;
 
-    let verbose = arguments.verbose.unwrap_or(if epochs > 30 { 0 } else { 1 });
+    let verbose = arguments.verbose.unwrap_or(u8::from(epochs * train.len() > 100_000));
     let mut fit = Fit::new().epochs(epochs).batch_size(batch_size).verbose(verbose);
     if let Some(validation) = &validation {
         fit = fit.validation(validation);
+    }
+    let mut keeper = None;
+    if let Some(folder) = &own.save {
+        keeper = Some((Checkpoints::create(folder)?, CsvLogger::new(folder.join("history.csv"))));
+    }
+    if let Some((checkpoints, log)) = &mut keeper {
+        fit = fit.checkpoints(checkpoints).callback(log);
     }
     let history = model.fit(&train, fit)?;
     diverged(&history)?;
@@ -264,8 +273,8 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     {
         say(format!("Figures are in standard deviations of `{target}`, one of which is {:.6}.", scale.by))?;
     }
-    if let Some(folder) = saved {
-        save(&mut model, &history, &recipe, &folder, &meaning.input)?;
+    if let Some(folder) = &own.save {
+        saved(&recipe, folder, &meaning.input)?;
     }
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
@@ -332,54 +341,27 @@ fn figures(history: &History, test: Option<&Scores>) -> Result<()> {
     say(table)
 }
 
-/// The folder to save in, made if it is not there: found out before the training.
-fn prepare_folder(folder: &Path) -> Result<PathBuf> {
-    let failed = |source| Error::Io { action: "create", path: folder.to_path_buf(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    drop(AtomicFile::create(folder.join(MODEL))?);
-    Ok(folder.to_path_buf())
-}
+/// The checkpoints that stand for a folder of `--save`, the better one first.
+pub(super) const MODELS: [&str; 2] = ["best.safetensors", "last.safetensors"];
 
-/// What a saved model is called in its folder.
-pub(super) const MODEL: &str = "model.safetensors";
-
-fn save(
-    model: &mut Sequential,
-    history: &History,
-    recipe: &Recipe,
-    folder: &Path,
-    input: &Input,
-) -> Result<()> {
-    use std::io::Write;
-    let path = folder.join(MODEL);
-    model.save(&path)?;
+/// What was left in the folder, and how to use it.
+fn saved(recipe: &Recipe, folder: &Path, input: &Input) -> Result<()> {
     let toml = folder.join("model.toml");
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| Error::Io { action: "write", path, source }
-    };
     let mut file = AtomicFile::create(&toml)?;
-    file.write_all(recipe.text.as_bytes()).map_err(failed(&toml))?;
-    file.commit()?;
-
-    let csv_path = folder.join("history.csv");
-    let mut writer = csv::Writer::from_writer(AtomicFile::create(&csv_path)?);
-    let broken = |e: csv::Error| failed(&csv_path)(std::io::Error::other(e));
-    let names =
-        history.epochs.first().map(|e| e.scores.0.iter().map(|(n, _)| n.clone()).collect()).unwrap_or(vec![]);
-    writer.write_record(std::iter::once("epoch").chain(names.iter().map(String::as_str))).map_err(broken)?;
-    for (i, epoch) in history.epochs.iter().enumerate() {
-        let figures = names.iter().map(|n| epoch.scores.get(n).map_or(String::new(), |f| f.to_string()));
-        writer.write_record(std::iter::once(i.to_string()).chain(figures)).map_err(broken)?;
-    }
-    let file = writer.into_inner().map_err(|e| failed(&csv_path)(std::io::Error::other(e.to_string())))?;
+    file.write_all(recipe.text.as_bytes()).map_err(|source| Error::Io {
+        action: "write",
+        path: toml,
+        source,
+    })?;
     file.commit()?;
     let folder = folder.display();
     let data = match input {
         Input::Table(_) => "--csv FILE",
         Input::Pictures { .. } => "PICTURE.png",
     };
+    let best = MODELS[0];
     say(format!(
-        "Saved in {folder}: {MODEL}, model.toml, history.csv. Use it: handgrad predict {folder} {data}"
-    ))
+        "Saved in {folder}: {best} (the epoch with the lowest loss), last.safetensors, model.toml, history.csv"
+    ))?;
+    say(format!("Use it:   handgrad predict {folder} {data}"))
 }

@@ -1,0 +1,180 @@
+//! Weights as `.npz`: a zip archive with one `.npy` array for each weight, as `numpy.savez` writes it.
+//!
+//! An array is read twice, the first time to see that all of it is there: so a broken file changes no weight, and needs
+//! no memory beyond a small buffer, however large it claims to be.
+//!
+//! ```text
+//! .npy    \x93NUMPY  1 0  length   {'descr': '<f4', 'fortran_order': False, 'shape': (784, 10), }   numbers
+//!         6 bytes    2    2 or 4   `length` bytes of text, the last one a newline                   row-major
+//! ```
+//!
+//! Source: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+
+use super::{broken, cannot_read, check_structure, structure};
+use crate::data::AtomicFile;
+use crate::error::{Error, Result};
+use crate::model::Sequential;
+use crate::shape::Shape;
+use crate::tensor::ViewMut;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Write};
+use std::path::Path;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+/// No header of a plain array is longer.
+const MOST_HEADER: usize = 4096;
+/// How many numbers are copied at a time.
+const CHUNK: usize = 16 << 10;
+
+type Archive = ZipArchive<BufReader<File>>;
+
+pub(super) fn save_weights(model: &mut Sequential, path: &Path) -> Result<()> {
+    // Neither compressed, which floats hardly are, nor dated: the same weights give the same file.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .large_file(true);
+    let failed = |e: std::io::Error| Error::Io { action: "write", path: path.to_path_buf(), source: e };
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    model.each_param(&mut |layer, p| {
+        zip.start_file(format!("{layer}/{}.npy", p.name), options).map_err(|e| failed(e.into()))?;
+        let (descr, bytes): (&str, Vec<u8>) = match p.view().f64() {
+            Ok(values) => ("<f8", values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Err(_) => ("<f4", p.view().values()?.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect()),
+        };
+        let header = header(descr, p.value.shape());
+        zip.write_all(&header).and_then(|()| zip.write_all(&bytes)).map_err(failed)
+    })?;
+    let archive = zip.finish().map_err(|e| failed(e.into()))?.into_inner();
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(&archive).map_err(failed)?;
+    file.commit()
+}
+
+/// The header of an array, padded so that the numbers begin at a multiple of 64 bytes.
+fn header(descr: &str, shape: Shape) -> Vec<u8> {
+    let extents: String = shape.dims().iter().map(|n| format!("{n},")).collect();
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({extents}), }}");
+    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    text.extend(std::iter::repeat_n(' ', length - 1 - text.len()));
+    text.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((length as u16).to_le_bytes());
+    bytes.extend(text.bytes());
+    bytes
+}
+
+pub(super) fn load_weights(model: &mut Sequential, path: &Path) -> Result<()> {
+    let own = structure(model)?;
+    let file = File::open(path).map_err(|e| cannot_read(path, e))?;
+    let mut archive = ZipArchive::new(BufReader::new(file))
+        .map_err(|e| broken(path, format!("this is no npz file: {e}")))?;
+    let mut arrays = BTreeMap::new();
+    let names: Vec<String> =
+        archive.file_names().filter_map(|n| n.strip_suffix(".npy")).map(String::from).collect();
+    for name in names {
+        let (_, array) = open(&mut archive, path, &name)?;
+        arrays.insert(name, array.extents);
+    }
+    check_structure(path, &own, |name| arrays.get(name).cloned(), arrays.keys().map(String::as_str))?;
+    for (name, shape) in &own {
+        read(&mut archive, path, name, shape.len(), None)?;
+    }
+    model.each_param(&mut |layer, p| {
+        let (len, name) = (p.value.shape().len(), format!("{layer}/{}", p.name));
+        read(&mut archive, path, &name, len, Some(p.value.view_mut()))
+    })
+}
+
+/// What an array's header says.
+struct Array {
+    doubles: bool,
+    extents: Vec<usize>,
+}
+
+/// An entry of the archive, behind its header.
+fn open<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<(impl Read + 'a, Array)> {
+    let failed = |e: &dyn std::fmt::Display| broken(path, format!("array `{name}`: {e}"));
+    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| failed(&e))?;
+    let mut start = [0; 10];
+    entry.read_exact(&mut start).map_err(|e| failed(&e))?;
+    let mut length = usize::from(u16::from_le_bytes([start[8], start[9]]));
+    match start {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, ..] => {}
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, ..] => {
+            let mut rest = [0; 2];
+            entry.read_exact(&mut rest).map_err(|e| failed(&e))?;
+            length |= usize::from(u16::from_le_bytes(rest)) << 16;
+        }
+        _ => return Err(failed(&"it is no numpy array")),
+    }
+    if length > MOST_HEADER {
+        return Err(failed(&"its header is too long"));
+    }
+    let mut text = vec![0; length];
+    entry.read_exact(&mut text).map_err(|e| failed(&e))?;
+    let text = String::from_utf8(text).map_err(|e| failed(&e))?;
+    let array = parse(&text).map_err(|problem| {
+        Error::format(
+            path,
+            format!("array `{name}`: {problem}"),
+            "save it as little-endian floats, row-major",
+        )
+    })?;
+    Ok((entry, array))
+}
+
+/// Reads the header's text, a Python dictionary of three entries.
+fn parse(text: &str) -> std::result::Result<Array, String> {
+    let after = |key: &str| {
+        let found = text.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
+        found.ok_or_else(|| format!("its header has no `{key}`"))
+    };
+    let descr = after("descr")?.strip_prefix('\'').and_then(|rest| rest.split('\'').next());
+    let doubles = match descr {
+        Some("<f4") => false,
+        Some("<f8") => true,
+        other => return Err(format!("it holds `{}`", other.unwrap_or("records"))),
+    };
+    if !after("fortran_order")?.starts_with("False") {
+        return Err("it is stored column by column".into());
+    }
+    let list = after("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let (list, _) = list.ok_or("its shape is not a tuple")?;
+    let extents = list.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::parse);
+    let extents =
+        extents.collect::<std::result::Result<Vec<usize>, _>>().map_err(|e| format!("its shape: {e}"))?;
+    Ok(Array { doubles, extents })
+}
+
+/// Reads an array of `len` numbers, all of it, into `view` if there is one.
+fn read(archive: &mut Archive, path: &Path, name: &str, len: usize, view: Option<ViewMut>) -> Result<()> {
+    let failed = |e: &dyn std::fmt::Display| broken(path, format!("array `{name}`: {e}"));
+    let (mut entry, array) = open(archive, path, name)?;
+    let width = if array.doubles { 8 } else { 4 };
+    let mut view = view.map(|view| view.reshape([len])).transpose()?;
+    let mut bytes = vec![0; CHUNK.min(len) * width];
+    for from in (0..len).step_by(CHUNK.max(1)) {
+        let part = &mut bytes[..CHUNK.min(len - from) * width];
+        entry.read_exact(part).map_err(|e| failed(&e))?;
+        let Some(view) = &mut view else { continue };
+        let to = view.reborrow().rows(from..from + part.len() / width)?;
+        match array.doubles {
+            true => {
+                let one = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+                to.write(&part.chunks_exact(8).map(one).collect::<Vec<_>>())?;
+            }
+            false => {
+                let one = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                to.write_f32(&part.chunks_exact(4).map(one).collect::<Vec<_>>())?;
+            }
+        }
+    }
+    // The end: the archive's checksum is looked at here.
+    match entry.read(&mut [0; 1]).map_err(|e| failed(&e))? {
+        0 => Ok(()),
+        _ => Err(failed(&"it is longer than its shape says")),
+    }
+}

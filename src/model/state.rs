@@ -1,0 +1,80 @@
+//! What a model remembers of its training, for files that keep it.
+
+use super::{History, Sequential, not_compiled};
+use crate::error::Result;
+use crate::layers::{Param, Parameters};
+use crate::optimizers::Optimizer;
+
+/// An epoch that was left in the middle.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Pause {
+    /// How many of its batches are done.
+    pub(crate) batch: usize,
+    /// How long they took.
+    pub(crate) seconds: f64,
+    /// What the loss, and then each metric, had added up.
+    pub(crate) sums: Vec<Vec<f64>>,
+}
+
+/// The counters that address randomness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Training steps so far, for dropout's noise.
+    pub(crate) step: u32,
+    /// Epochs so far, for shuffling.
+    pub(crate) epoch: u64,
+}
+
+impl Sequential {
+    /// Every epoch that this model was trained for, over all its `fit`s.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// How many batches of an epoch are done that a callback [paused](crate::callbacks::Flow::Pause); `None` if the last
+    /// epoch was ended.
+    pub fn paused(&self) -> Option<usize> {
+        self.pause.as_ref().map(|pause| pause.batch)
+    }
+
+    pub(crate) fn set_history(&mut self, history: History) {
+        self.history = history;
+    }
+
+    pub(crate) fn pause(&self) -> Option<&Pause> {
+        self.pause.as_ref()
+    }
+
+    pub(crate) fn set_pause(&mut self, pause: Option<Pause>) {
+        self.pause = pause;
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters { step: self.step, epoch: self.epoch }
+    }
+
+    pub(crate) fn set_counters(&mut self, counters: Counters) {
+        (self.step, self.epoch) = (counters.step, counters.epoch);
+    }
+
+    /// Shows every parameter with its layer's name, in the order of [`get_weights`](Sequential::get_weights).
+    pub(crate) fn each_param(&mut self, visit: &mut dyn FnMut(&str, &mut Param) -> Result<()>) -> Result<()> {
+        self.check_built()?;
+        self.nodes.0.iter_mut().try_for_each(|node| node.layer.params(&mut |p| visit(&node.name, p)))
+    }
+
+    /// The optimizer, if the model is compiled.
+    pub(crate) fn optimizer_mut(&mut self) -> Option<&mut Optimizer> {
+        self.compiled.as_mut().map(|c| &mut c.optimizer)
+    }
+
+    /// Allocates the optimizer's slots.
+    pub(crate) fn build_optimizer(&mut self) -> Result<()> {
+        let (device, c) = match (&self.device, &mut self.compiled) {
+            (Some(device), Some(c)) => (device, c),
+            _ => return Err(not_compiled()),
+        };
+        let nodes: &mut dyn Parameters = &mut self.nodes;
+        c.optimizer.build(device, nodes)
+    }
+}
