@@ -444,7 +444,7 @@ fn refuse_missing(table: &Table, column: &Column) -> Result<()> {
     let Some(row) = (0..table.len()).find(|&i| column.is_missing(i)) else { return Ok(()) };
     Err(table.wrong(
         format!(
-            "column `{}` has {} missing cells, the first in line {}",
+            "column `{}` has nothing in {} rows, the first in line {}",
             column.name,
             column.missing(),
             table.line(row)
@@ -530,7 +530,7 @@ mod tests {
         let dropped = fit(text, &["n", "t"], how).transform(&table(text)).unwrap();
         assert_eq!(dropped.rows, [0, 1, 2, 4]);
         let e = Preprocessing::fit(&table(text), &["t"], Preparation::default()).unwrap_err();
-        assert_eq!(e.to_string(), "t.csv: column `t` has 1 missing cells, the first in line 5");
+        assert_eq!(e.to_string(), "t.csv: column `t` has nothing in 1 rows, the first in line 5");
     }
 
     /// Only the training rows teach: what new rows hold changes nothing.

@@ -361,7 +361,7 @@ fn saved(recipe: &Recipe, folder: &Path, input: &Input) -> Result<()> {
     };
     let best = MODELS[0];
     say(format!(
-        "Saved in {folder}: {best} (the epoch with the lowest loss), last.safetensors, model.toml, history.csv"
+        "Saved in {folder}: {best} (after the epoch with the lowest validation loss), last.safetensors, model.toml, history.csv"
     ))?;
     say(format!("Use it:   handgrad predict {folder} {data}"))
 }

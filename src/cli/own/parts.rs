@@ -149,6 +149,8 @@ fn from_table(
         .collect();
     let how = preparation(own);
     let mut notes = Vec::new();
+    // All rows first: what is wrong is then named by its first line, in whichever part it would be.
+    Preprocessing::fit(&table, &inputs, Preparation { scaling: Scaling::None, ..how })?;
     let table = complete_rows(table, target, &inputs, how.missing, &mut notes)?;
 
     let classes = match own.task.or(loss.map(task_of)) {
@@ -299,7 +301,7 @@ fn complete_rows(
         return Err(Error::format(
             table.source(),
             format!(
-                "column `{target}` has {} missing cells, the first in line {}",
+                "column `{target}` has nothing in {} rows, the first in line {}",
                 no_target.len(),
                 table.line(first)
             ),
