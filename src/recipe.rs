@@ -453,7 +453,7 @@ units = 1
         fails(&change("\"Dense\"", "\"Densse\""), 10, "unknown layer `Densse`", "did you mean `Dense`?");
         fails(&change("\"relu\"", "\"rellu\""), 13, "rellu", "did you mean `relu`?");
         fails(&change("\"mse\"", "\"mme\""), 3, "unknown loss `mme`", "did you mean `m");
-        fails(&change("\"r2\"", "\"r3\""), 4, "unknown metric `r3`", "did you mean `r2`?");
+        fails(&change("\"mae\"", "\"acuracy\""), 4, "unknown metric `acuracy`", "did you mean `accuracy`?");
         fails(&change("\"sgd\"", "\"sdg\""), 7, "unknown optimizer `sdg`", "did you mean `sgd`?");
         fails(&change("epochs", "epoch"), 5, "unknown key `epoch`", "did you mean `epochs`?");
         fails(&change("epochs = 3", "epochs = 0"), 5, "epochs is 0", "1 or more");

@@ -136,6 +136,35 @@ fn own_data_is_learned_the_same_way_twice() {
     assert_eq!(one, sum(&["--standardize", "--one-hot"]));
 }
 
+/// Stopped after two epochs and resumed to five, the weights are those of five in one go; other data are refused.
+#[test]
+fn own_data_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(&folder, "birds.csv", birds(1, 60));
+    let sum = |more: &[&str]| {
+        let out = succeeds(at, &[&TRAIN[..], &["--json", "r.json"], more].concat());
+        let report: serde_json::Value =
+            serde_json::from_slice(&fs::read(at.join("r.json")).unwrap()).unwrap();
+        (report["weights_sha256"].as_str().unwrap().to_string(), out)
+    };
+    let (whole, _) = sum(&["--epochs", "5"]);
+    sum(&["--epochs", "2", "--save", "m"]);
+    let (resumed, out) = sum(&["--epochs", "5", "--resume", "m"]);
+    assert_eq!(resumed, whole, "{out}");
+    assert!(out.contains("2 epochs were done"), "{out}");
+    assert_eq!(fs::read_to_string(at.join("m/history.csv")).unwrap().lines().count(), 6);
+    let resume = |more: &[&'static str]| [&TRAIN[..], &["--epochs", "6", "--resume", "m"], more].concat();
+    fails(at, &resume(&["--scale", "none"]), 1, "began with other data", "");
+    write(
+        &folder,
+        "other.toml",
+        "loss = \"sparse_categorical_crossentropy\"\n[[layers]]\ntype = \"Dense\"\nunits = 3\n",
+    );
+    fails(at, &resume(&["--model", "other.toml"]), 1, "began with other layers", "model.toml");
+    fails(at, &[&TRAIN[..], &["--save", "m"]].concat(), 1, "keeps a training already", "");
+}
+
 const MODEL: &str = "loss = \"mse\"\nmetrics = [\"mae\"]\nepochs = 60\nbatch_size = 8\n[optimizer]\nname = \"adam\"\n\
 learning_rate = 0.05\n[[layers]]\ntype = \"Dense\"\nunits = 1\n";
 

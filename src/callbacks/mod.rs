@@ -5,6 +5,7 @@
 //! | [`EarlyStopping`] | ends training when a figure no longer gets better; can put the best weights back |
 //! | [`ReduceLROnPlateau`] | makes smaller steps when a figure no longer gets better |
 //! | [`LearningRateScheduler`] | a learning rate for each epoch, by a function |
+//! | [`ModelCheckpoint`] | the model in a file after each epoch, or each best one |
 //! | [`CsvLogger`] | the history as a table in a file |
 //! | [`TerminateOnNan`] | ends training when the loss is no longer a number |
 //! | [`Progress`] | the progress line; `fit` adds it by itself |
@@ -54,6 +55,7 @@
 mod csv_logger;
 mod early_stopping;
 mod learning_rate_scheduler;
+mod model_checkpoint;
 mod monitor;
 mod progress;
 mod reduce_lr_on_plateau;
@@ -63,6 +65,7 @@ mod terminate_on_nan;
 pub use csv_logger::CsvLogger;
 pub use early_stopping::EarlyStopping;
 pub use learning_rate_scheduler::LearningRateScheduler;
+pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
 pub use progress::Progress;
 pub use reduce_lr_on_plateau::ReduceLROnPlateau;

@@ -7,6 +7,7 @@ mod bench;
 mod devices;
 mod evaluate;
 mod gradcheck;
+mod keep;
 mod own;
 mod predict;
 mod report;

@@ -1,5 +1,6 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
+use super::keep::{self, Interrupt};
 use super::own;
 use super::report::{Report, fingerprint, samples_per_second};
 use super::{say, table};
@@ -7,12 +8,13 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use handgrad::callbacks::EarlyStopping;
 use handgrad::data::{AtomicFile, Dataset};
+use handgrad::io::{Checkpoints, Resume};
 use handgrad::model::{Compile, Fit, History, Scores};
 use handgrad::presets::{Figure, Figures, Parts, Preset, Source};
 use handgrad::{Device, Error, Optimizer, Result, Sequential};
 use std::path::PathBuf;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
     #[arg(required_unless_present_any = ["csv", "images"])]
@@ -20,7 +22,7 @@ pub(super) struct Arguments {
     /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
     /// data; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
     #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
     /// How often to go through the training data [default: the preset's]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(super) epochs: Option<usize>,
@@ -33,21 +35,27 @@ pub(super) struct Arguments {
     /// How far a step goes [default: the optimizer's]
     #[arg(long, value_name = "X", value_parser = positive, allow_negative_numbers = true)]
     pub(super) learning_rate: Option<f64>,
-    /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads
-    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
-    pub(super) seed: u64,
+    /// Of initial weights, shuffling, splits and dropout: one seed, one result, at any number of threads [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
     /// How many threads compute [default: one for each core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
-    /// auto, cpu, reference or cuda:N
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: String,
+    /// auto, cpu, reference or cuda:N [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub(super) device: Option<String>,
     /// Use only the first N training and the first N test samples
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(super) limit: Option<usize>,
     /// 0: no progress, 1: a line with the time left, 2: one line for each epoch [default: 1, and 0 for logic gates]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(super) verbose: Option<u8>,
+    /// Keep the newest and the best state of the training in this folder; Ctrl-C then ends after the step, saved
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(super) save: Option<PathBuf>,
+    /// Go on with the training in this folder, up to --epochs in all, as if it had never stopped
+    #[arg(long, value_name = "DIR")]
+    pub(super) resume: Option<PathBuf>,
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
@@ -72,17 +80,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         return own::run(arguments);
     }
     let preset = Preset::named(arguments.preset.as_deref().unwrap_or_default())?;
+    let mut arguments = arguments.clone();
+    if let Some(folder) = &arguments.resume.clone() {
+        keep::take_over(&mut arguments, preset.name, folder)?;
+    }
+    let seed = *arguments.seed.get_or_insert(0);
     let mut optimizer: Optimizer = arguments.optimizer.as_deref().unwrap_or(preset.optimizer).parse()?;
     if let Some(rate) = arguments.learning_rate {
         optimizer.set_learning_rate(rate)?;
     }
-    let (device, why_no_gpu) = choose_device(arguments)?;
+    let (device, why_no_gpu) = choose_device(&arguments)?;
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
-    let data = preset.load(arguments.data.as_deref(), arguments.limit, arguments.seed)?;
-    let epochs = arguments.epochs.unwrap_or(preset.epochs);
-    let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
+    let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
+    let epochs = *arguments.epochs.get_or_insert(preset.epochs);
+    let batch_size = *arguments.batch_size.get_or_insert(preset.batch_size);
+    arguments.optimizer.get_or_insert_with(|| optimizer.name().into());
+    arguments.learning_rate.get_or_insert(optimizer.learning_rate_now());
+    let arguments = &arguments;
 
     announce(preset, &data, &device)?;
     if let Some(why) = why_no_gpu {
@@ -94,11 +110,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         optimizer.name(),
         optimizer.learning_rate_now(),
         preset.loss,
-        arguments.seed,
+        seed,
     ))?;
-    let mut model = (preset.model)().seed(arguments.seed).device(&device);
+    let mut model = (preset.model)().seed(seed).device(&device);
     model.build(data.train.sample_shape())?;
     model.compile(Compile::new(preset.loss).optimizer(optimizer).metric("accuracy"))?;
+    let parts = std::iter::once(&data.train).chain(&data.validation);
+    let mut kept = kept(arguments, preset.name, parts, &device)?;
+    if let Some(kept) = &mut kept {
+        kept.begin(&mut model, epochs)?;
+    }
     say(format!("\n{}", model.summary()?))?;
 
     let quiet = matches!(preset.source, Source::Gate(_));
@@ -113,7 +134,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(keeper) = &mut keeper {
         fit = fit.callback(keeper);
     }
-    let history = model.fit(&data.train, fit)?;
+    let mut interrupt = kept.as_ref().map(|_| Interrupt::new()).transpose()?;
+    if let Some(interrupt) = &mut interrupt {
+        fit = fit.callback(interrupt);
+    }
+    if let Some(kept) = &mut kept {
+        fit = fit.checkpoints(&mut kept.checkpoints);
+        if let Some((_, resume)) = kept.before.take() {
+            fit = fit.resume(resume);
+        }
+    }
+    model.fit(&data.train, fit)?;
+    let history = model.history().clone();
+    if let Some(kept) = &kept
+        && keep::interrupted(
+            history.epochs.len(),
+            epochs,
+            keeper.as_ref().is_some_and(|k| k.stopped_epoch().is_some()),
+        )
+    {
+        keep::how_to_go_on(preset.name, &kept.folder, history.epochs.len(), model.paused())?;
+        std::process::exit(130); // as programs do that Ctrl-C ended
+    }
     diverged(&history)?;
     let test = data.test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
 
@@ -138,7 +180,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         data: None,
         device: device.name().to_string(),
         threads: device.threads(),
-        seed: arguments.seed,
+        seed,
         parameters: model.parameter_count()?,
         weights_sha256: fingerprint(&model.get_weights()?),
         samples_per_second: rate,
@@ -150,7 +192,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Who computes, and if it was left to the machine, why it is no GPU.
 pub(super) fn choose_device(arguments: &Arguments) -> Result<(Device, Option<Error>)> {
-    match arguments.device.as_str() {
+    match arguments.device.as_deref().unwrap_or("auto") {
         "auto" => Device::auto(arguments.threads),
         name => Ok((Device::from_name(name, arguments.threads)?, None)),
     }
@@ -164,6 +206,57 @@ pub(super) fn diverged(history: &History) -> Result<()> {
             format!("training diverged: after epoch {} the loss is no longer a number", epoch + 1),
             "give a lower --learning-rate, or another --optimizer",
         )),
+    }
+}
+
+/// A folder that keeps the training, and if it kept one before, that one's model and how it goes on.
+pub(super) struct Kept {
+    pub(super) folder: PathBuf,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) before: Option<(Sequential, Resume)>,
+}
+
+impl Kept {
+    /// Takes up the model of before, if there was one, in the place of `model`, and says what will happen.
+    pub(super) fn begin(&mut self, model: &mut Sequential, epochs: usize) -> Result<()> {
+        let folder = self.folder.display();
+        let Some((before, resume)) = &mut self.before else {
+            return say(format!("saving    to {folder} after each epoch; Ctrl-C ends after the step, saved"));
+        };
+        std::mem::swap(model, before);
+        let (done, ended) = (resume.epochs(), if resume.ended() { ", and was ended early" } else { "" });
+        if epochs < done {
+            return Err(Error::invalid(
+                format!("the training in {folder} has had {done} epochs, --epochs asks for {epochs} in all"),
+                format!("give --epochs {done} or more"),
+            ));
+        }
+        say(format!("resuming  {folder}: {done} epochs were done{ended}"))
+    }
+}
+
+/// The folder of `--save` or `--resume`; `name` is what is trained, on `parts`.
+pub(super) fn kept<'a>(
+    arguments: &Arguments,
+    name: &str,
+    parts: impl IntoIterator<Item = &'a Dataset>,
+    device: &Device,
+) -> Result<Option<Kept>> {
+    let seen = || keep::fingerprint(parts);
+    match (&arguments.save, &arguments.resume) {
+        (Some(folder), _) => {
+            let run = keep::run(arguments, name, device.name(), seen())?;
+            let checkpoints = Checkpoints::create(folder)?.run(run);
+            Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None }))
+        }
+        (None, Some(folder)) => {
+            let (model, resume, checkpoints) = Checkpoints::resume(folder, device)?;
+            let seen = seen();
+            keep::check_data(resume.run(), &seen, folder)?;
+            let checkpoints = checkpoints.run(keep::run(arguments, name, device.name(), seen)?);
+            Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)) }))
+        }
+        (None, None) => Ok(None),
     }
 }
 

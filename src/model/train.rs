@@ -435,7 +435,7 @@ impl Sequential {
             if stop {
                 break;
             }
-            if flow == Flow::Pause {
+            if flow == Flow::Pause && epoch + 1 < fit.epochs {
                 return Ok(history); // the pause fell on the last batch of an epoch
             }
         }

@@ -2,13 +2,13 @@
 
 mod parts;
 
+use super::keep::{self, Interrupt};
 use super::report::{Report, fingerprint, samples_per_second};
-use super::train::{self, choose_device, diverged};
+use super::train::{self, Kept, choose_device, diverged, kept};
 use super::{say, table};
 use clap::{Args, ValueEnum};
 use handgrad::callbacks::CsvLogger;
 use handgrad::data::{AtomicFile, Dataset, Input, Output};
-use handgrad::io::Checkpoints;
 use handgrad::model::{Compile, Fit, History, Scores};
 use handgrad::recipe::Recipe;
 use handgrad::{Error, Loss, Result, Sequential};
@@ -16,7 +16,7 @@ use parts::Parts;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Own data")]
 pub(super) struct Own {
     /// Learn from a table: a CSV file whose first line names the columns
@@ -78,13 +78,10 @@ pub(super) struct Own {
     /// What pixels are made of [default: rgb if any picture has colours]
     #[arg(long, value_enum, requires = "images")]
     colours: Option<Colours>,
-    /// Write the trained model, what it knows of the data and the history of its training into this folder
-    #[arg(long, value_name = "DIR")]
-    pub(super) save: Option<PathBuf>,
 }
 
 /// How CSV files are read, for training and for using a model alike.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Reading {
     /// What separates cells
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
@@ -182,21 +179,28 @@ pub(super) const NOTE: &str = "data";
 
 /// Everything that can be wrong is found out before the training begins.
 pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
-    let own = &arguments.own;
-    let (device, why_no_gpu) = choose_device(arguments)?;
+    let mut arguments = arguments.clone();
+    if let Some(folder) = &arguments.resume.clone() {
+        keep::take_over(&mut arguments, NAME, folder)?;
+    }
+    let seed = *arguments.seed.get_or_insert(0);
+    let (device, why_no_gpu) = choose_device(&arguments)?;
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
-    let recipe = own.model.as_deref().map(Recipe::read).transpose()?;
+    let recipe = arguments.own.model.as_deref().map(Recipe::read).transpose()?;
     let Parts { mut train, mut validation, mut test, meaning, source, notes } =
-        parts::read(own, recipe.as_ref().map(|r| r.loss), arguments.seed, arguments.limit)?;
+        parts::read(&arguments.own, recipe.as_ref().map(|r| r.loss), seed, arguments.limit)?;
     let suggested = recipe.is_none();
     let recipe = match recipe {
         Some(recipe) => recipe,
         None => Recipe::suggested(train.sample_shape(), &meaning.output)?,
     };
+    let epochs = *arguments.epochs.get_or_insert(recipe.epochs);
+    let batch_size = *arguments.batch_size.get_or_insert(recipe.batch_size);
+    let arguments = &arguments;
 
-    let mut model = recipe.model(arguments.seed)?.device(&device);
+    let mut model = recipe.model(seed)?.device(&device);
     model.build(train.sample_shape())?;
     check_output(&model, &meaning.output, recipe.loss, &recipe)?;
     if let (Output::Classes { names, .. }, Some(output)) = (&meaning.output, model.output_shape())
@@ -236,19 +240,22 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     if let Some(why) = why_no_gpu {
         say(format!("          (no GPU: {why})"))?;
     }
-    let epochs = arguments.epochs.unwrap_or(recipe.epochs);
-    let batch_size = arguments.batch_size.unwrap_or(recipe.batch_size);
     say(format!(
         "training  {epochs} × {} samples in batches of {batch_size}, {name} with learning rate {rate}, {}, seed {}",
         train.len(),
         recipe.loss,
-        arguments.seed,
+        seed,
     ))?;
     if suggested {
         say(
             "model     none was given, so this one; put it into a file, change it, and give it with --model:\n",
         )?;
         say(indented(&recipe.text))?;
+    }
+    let mut kept = kept(arguments, NAME, std::iter::once(&train).chain(&validation), &device)?;
+    if let Some(kept) = &mut kept {
+        same_layers(&model, kept)?;
+        kept.begin(&mut model, epochs)?;
     }
     say(format!("\n{}", model.summary()?))?;
 
@@ -257,14 +264,26 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     if let Some(validation) = &validation {
         fit = fit.validation(validation);
     }
-    let mut keeper = None;
-    if let Some(folder) = &own.save {
-        keeper = Some((Checkpoints::create(folder)?, CsvLogger::new(folder.join("history.csv"))));
+    let mut log =
+        kept.as_ref().map(|k| CsvLogger::new(k.folder.join("history.csv")).append(k.before.is_some()));
+    let mut interrupt = kept.as_ref().map(|_| Interrupt::new()).transpose()?;
+    if let (Some(log), Some(interrupt)) = (&mut log, &mut interrupt) {
+        fit = fit.callback(log).callback(interrupt);
     }
-    if let Some((checkpoints, log)) = &mut keeper {
-        fit = fit.checkpoints(checkpoints).callback(log);
+    if let Some(kept) = &mut kept {
+        fit = fit.checkpoints(&mut kept.checkpoints);
+        if let Some((_, resume)) = kept.before.take() {
+            fit = fit.resume(resume);
+        }
     }
-    let history = model.fit(&train, fit)?;
+    model.fit(&train, fit)?;
+    let history = model.history().clone();
+    if let Some(kept) = &kept
+        && keep::interrupted(history.epochs.len(), epochs, false)
+    {
+        keep::how_to_go_on("with the same options, and", &kept.folder, history.epochs.len(), model.paused())?;
+        std::process::exit(130); // as programs do that Ctrl-C ended
+    }
     diverged(&history)?;
     let test = test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
     figures(&history, test.as_ref())?;
@@ -273,16 +292,16 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     {
         say(format!("Figures are in standard deviations of `{target}`, one of which is {:.6}.", scale.by))?;
     }
-    if let Some(folder) = &own.save {
-        saved(&recipe, folder, &meaning.input)?;
+    if let Some(kept) = &kept {
+        saved(&recipe, &kept.folder, &meaning.input)?;
     }
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
         preset: None,
-        data: own.csv.as_ref().or(own.images.as_ref()).map(|p| p.display().to_string()),
+        data: arguments.own.csv.as_ref().or(arguments.own.images.as_ref()).map(|p| p.display().to_string()),
         device: device.name().to_string(),
         threads: device.threads(),
-        seed: arguments.seed,
+        seed,
         parameters: model.parameter_count()?,
         weights_sha256: fingerprint(&model.get_weights()?),
         samples_per_second: samples_per_second(&history, train.len()),
@@ -339,6 +358,24 @@ fn figures(history: &History, test: Option<&Scores>) -> Result<()> {
     row("validation", &|name| last.scores.get(&format!("val_{name}")));
     row("test", &|name| test.and_then(|scores| scores.get(name)));
     say(table)
+}
+
+/// What checkpoints call a training on a person's own data.
+const NAME: &str = "own data";
+
+/// A training goes on with the layers that it began with.
+fn same_layers(model: &Sequential, kept: &Kept) -> Result<()> {
+    let Some((before, _)) = &kept.before else { return Ok(()) };
+    match before.config()?.get("layers") == model.config()?.get("layers") {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            format!("the training in {} began with other layers", kept.folder.display()),
+            format!(
+                "give the model that it began with: --model {}",
+                kept.folder.join("model.toml").display()
+            ),
+        )),
+    }
 }
 
 /// The checkpoints that stand for a folder of `--save`, the better one first.

@@ -1,0 +1,173 @@
+//! `--save DIR` and `--resume DIR`: a training that survives Ctrl-C, and goes on as if it had never stopped.
+
+use super::say;
+use super::train::Arguments;
+use handgrad::callbacks::{Callback, Flow, Running};
+use handgrad::config::{Config, FromValue};
+use handgrad::data::{Dataset, Features, Targets};
+use handgrad::io::Checkpoints;
+use handgrad::{Error, Result};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether someone has pressed Ctrl-C.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Pauses the training after the step in which Ctrl-C was pressed; a second Ctrl-C ends the program at once.
+pub(super) struct Interrupt;
+
+impl Interrupt {
+    /// Listens from now on.
+    pub(super) fn new() -> Result<Interrupt> {
+        let handler = || {
+            if ASKED.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            eprintln!("\nFinishing this step and saving; press Ctrl-C again to stop at once.");
+        };
+        ctrlc::set_handler(handler).map_err(|e| Error::Device {
+            problem: format!("Ctrl-C cannot be listened to: {e}"),
+            hint: "train without --save".into(),
+        })?;
+        Ok(Interrupt)
+    }
+}
+
+impl Callback for Interrupt {
+    fn on_batch_end(&mut self, _running: &Running) -> Result<Flow> {
+        Ok(if ASKED.load(Ordering::Relaxed) { Flow::Pause } else { Flow::Continue })
+    }
+}
+
+/// Whether the training was left before its end.
+pub(super) fn interrupted(epochs_done: usize, epochs: usize, ended: bool) -> bool {
+    ASKED.load(Ordering::Relaxed) && epochs_done < epochs && !ended
+}
+
+/// Takes over what the training in `folder` began with, where the command says nothing; where it says something else,
+/// that is an error. `preset` is the preset's own name.
+pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) -> Result<()> {
+    let said = Checkpoints::said(folder)?;
+    let kept: String = get(&said, "preset")?.unwrap_or_default();
+    if kept != preset {
+        return Err(Error::invalid(
+            format!("{} keeps a training of `{kept}`, not of `{preset}`", folder.display()),
+            format!("resume it with `handgrad train {kept} --resume {}`", folder.display()),
+        ));
+    }
+    same(&said, "seed", &mut arguments.seed, folder)?;
+    same(&said, "batch-size", &mut arguments.batch_size, folder)?;
+    same(&said, "optimizer", &mut arguments.optimizer, folder)?;
+    same(&said, "learning-rate", &mut arguments.learning_rate, folder)?;
+    same(&said, "limit", &mut arguments.limit, folder)?;
+    if arguments.device.as_deref() == Some("auto") {
+        arguments.device = None;
+    }
+    same(&said, "device", &mut arguments.device, folder)?;
+    if arguments.data.is_none() {
+        arguments.data = get::<String>(&said, "data")?.map(Into::into);
+    }
+    if arguments.epochs.is_none() {
+        arguments.epochs = get(&said, "epochs")?;
+    }
+    Ok(())
+}
+
+fn get<T: FromValue>(said: &Config, name: &str) -> Result<Option<T>> {
+    said.get(name).filter(|value| !value.is_null()).map(T::from_value).transpose()
+}
+
+fn same<T>(said: &Config, name: &str, given: &mut Option<T>, folder: &Path) -> Result<()>
+where
+    T: FromValue + PartialEq + std::fmt::Display,
+{
+    let kept: Option<T> = get(said, name)?;
+    match (&kept, &given) {
+        (_, None) => {
+            *given = kept;
+            Ok(())
+        }
+        (Some(kept), Some(given)) if kept == given => Ok(()),
+        (kept, Some(given)) => {
+            let kept = match kept {
+                Some(kept) => format!("with --{name} {kept}"),
+                None => format!("without --{name}"),
+            };
+            Err(Error::invalid(
+                format!("the training in {} began {kept}, not with --{name} {given}", folder.display()),
+                format!("leave --{name} out, or begin a new training with --save in another folder"),
+            ))
+        }
+    }
+}
+
+/// What the checkpoints are to say about the training. `device` is the one that computes, `data` a fingerprint.
+pub(super) fn run(arguments: &Arguments, preset: &str, device: &str, data: String) -> Result<Config> {
+    let folder = match &arguments.data {
+        Some(folder) => {
+            let whole = std::path::absolute(folder).map_err(|source| Error::Io {
+                action: "find",
+                path: folder.clone(),
+                source,
+            })?;
+            Value::from(whole.to_string_lossy())
+        }
+        None => Value::Null,
+    };
+    Ok(handgrad::config::record([
+        ("preset", preset.into()),
+        ("epochs", arguments.epochs.into()),
+        ("seed", arguments.seed.into()),
+        ("batch-size", arguments.batch_size.into()),
+        ("optimizer", arguments.optimizer.clone().into()),
+        ("learning-rate", arguments.learning_rate.into()),
+        ("limit", arguments.limit.into()),
+        ("device", device.into()),
+        ("data", folder),
+        ("data_sha256", data.into()),
+    ]))
+}
+
+/// Checks that the training goes on with the data that it began with.
+pub(super) fn check_data(said: &Config, now: &str, folder: &Path) -> Result<()> {
+    match said.get("data_sha256").and_then(Value::as_str) {
+        Some(then) if then == now => Ok(()),
+        _ => Err(Error::data(
+            format!("the training in {} began with other data", folder.display()),
+            "give it the same files with --data, or begin a new training with --save in another folder",
+        )),
+    }
+}
+
+/// The fingerprint of all samples and targets that a training sees.
+pub(super) fn fingerprint<'a>(data: impl IntoIterator<Item = &'a Dataset>) -> String {
+    let mut sha = Sha256::new();
+    for data in data {
+        sha.update(format!("{} {}", data.sample_shape(), data.target_shape()));
+        match data.x() {
+            Features::Bytes { bytes, scale, .. } => {
+                sha.update(scale.to_le_bytes());
+                sha.update(bytes);
+            }
+            Features::F32 { values, .. } => values.iter().for_each(|v| sha.update(v.to_le_bytes())),
+        }
+        match data.y() {
+            Targets::Labels { labels, .. } => labels.iter().for_each(|l| sha.update(l.to_le_bytes())),
+            Targets::Values { values, .. } => values.iter().for_each(|v| sha.update(v.to_le_bytes())),
+        }
+    }
+    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Says how to go on.
+pub(super) fn how_to_go_on(preset: &str, folder: &Path, done: usize, batch: Option<usize>) -> Result<()> {
+    let place = match batch {
+        Some(batch) => format!("after {batch} batches of epoch {}", done + 1),
+        None => format!("after epoch {done}"),
+    };
+    let folder = folder.display().to_string();
+    let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
+    say(format!("Stopped {place}; all is saved. Go on with\n  handgrad train {preset} --resume {folder}"))
+}
