@@ -45,6 +45,7 @@ pub mod mistakes;
 pub mod model;
 pub mod optimizers;
 pub mod presets;
+pub mod recipe;
 mod reference;
 pub mod rng;
 pub mod schedules;

@@ -1,13 +1,12 @@
 //! `--save DIR` and `--resume DIR`: a training that survives Ctrl-C, and goes on as if it had never stopped.
 
+use super::own::NAME;
 use super::say;
 use super::train::Arguments;
-use super::training::Trained;
 use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::config::{Config, FromValue};
 use handgrad::data::{Dataset, Features, Targets};
 use handgrad::io::{Checkpoints, Resume};
-use handgrad::presets::{Parts, Preset};
 use handgrad::{Device, Error, Result, Sequential};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -50,23 +49,23 @@ pub(super) fn asked() -> bool {
 
 /// A folder that keeps the training, and if it kept one before, that one's model and how it goes on.
 pub(super) struct Kept {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     pub(super) checkpoints: Checkpoints,
     pub(super) before: Option<(Sequential, Resume)>,
 }
 
 impl Kept {
-    /// The folder of `--save` or `--resume`, if one is given.
-    pub(super) fn open(
+    /// The folder of `--save` or `--resume`, if one is given; `name` is what is trained, on `parts`.
+    pub(super) fn open<'a>(
         arguments: &Arguments,
-        preset: &Preset,
-        data: &Parts,
+        name: &str,
+        parts: impl IntoIterator<Item = &'a Dataset>,
         device: &Device,
     ) -> Result<Option<Kept>> {
-        let seen = || fingerprint(std::iter::once(&data.train).chain(&data.validation));
+        let seen = || fingerprint(parts);
         match (&arguments.save, &arguments.resume) {
             (Some(folder), _) => {
-                let said = said(arguments, preset.name, device.name(), seen())?;
+                let said = said(arguments, name, device.name(), seen())?;
                 let checkpoints = Checkpoints::create(folder)?.run(said);
                 Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None }))
             }
@@ -74,7 +73,7 @@ impl Kept {
                 let (model, resume, checkpoints) = Checkpoints::resume(folder, device)?;
                 let seen = seen();
                 check_data(resume.run(), &seen, folder)?;
-                let checkpoints = checkpoints.run(said(arguments, preset.name, device.name(), seen)?);
+                let checkpoints = checkpoints.run(said(arguments, name, device.name(), seen)?);
                 Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)) }))
             }
             (None, None) => Ok(None),
@@ -97,17 +96,15 @@ impl Kept {
         say(format!("resuming  {folder}: {done} epochs were done{ended}"))
     }
 
-    /// Says how to go on with a training that was interrupted.
-    pub(super) fn how_to_go_on(&self, preset: &Preset, trained: &Trained) -> Result<()> {
-        let done = trained.history.epochs.len();
-        let place = match trained.model.paused() {
+    /// Says how to go on with `what`, which was interrupted after so many epochs, or within the next.
+    pub(super) fn how_to_go_on(&self, what: &str, done: usize, paused: Option<usize>) -> Result<()> {
+        let place = match paused {
             Some(batch) => format!("after {batch} batches of epoch {}", done + 1),
             None => format!("after epoch {done}"),
         };
         let folder = self.folder.display().to_string();
         let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
-        let name = preset.name;
-        say(format!("Stopped {place}; all is saved. Go on with\n  handgrad train {name} --resume {folder}"))
+        say(format!("Stopped {place}; all is saved. Go on with\n  handgrad train {what} --resume {folder}"))
     }
 }
 
@@ -119,7 +116,10 @@ pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) 
     if kept != preset {
         return Err(Error::invalid(
             format!("{} keeps a training of `{kept}`, not of `{preset}`", folder.display()),
-            format!("resume it with `handgrad train {kept} --resume {}`", folder.display()),
+            match kept == NAME {
+                true => "resume it with --csv or --images, and the options that it began with".to_string(),
+                false => format!("resume it with `handgrad train {kept} --resume {}`", folder.display()),
+            },
         ));
     }
     same(&said, "seed", &mut arguments.seed, folder)?;

@@ -6,13 +6,18 @@
 mod bench;
 mod data;
 mod devices;
+mod evaluate;
 mod export;
 mod gradcheck;
 mod keep;
+mod own;
 mod plot;
 mod plots;
+mod predict;
 mod replay;
 mod report;
+mod show;
+mod summary;
 mod train;
 mod training;
 
@@ -31,6 +36,9 @@ Examples:
   handgrad train xor --seed 7                   half a second: what one hidden layer can do
   handgrad train fashion-adam --data DIR        Fashion-MNIST from the four files in DIR
   handgrad train mnist-mlp --epochs 3 --optimizer sgd --learning-rate 0.1 --json result.json
+  handgrad train --csv birds.csv --target species --save birds
+                                                your own table; --images DIR for your own pictures
+  handgrad predict birds --csv new.csv          ask what was learned
   handgrad replay all                           train all presets, and hold them to their published figures
   handgrad gradcheck Dense                      hold a layer's backward against difference quotients
   handgrad bench gemm                           how fast matrix products are, and how fast they could be
@@ -55,6 +63,12 @@ struct Cli {
 enum Command {
     /// Train a model on real data, and hold its figures against published ones
     Train(Box<train::Arguments>),
+    /// Ask a trained model what pictures show, or what rows of a table are
+    Predict(predict::Arguments),
+    /// Hold a trained model against data whose answers are known
+    Evaluate(evaluate::Arguments),
+    /// Show what a trained model is made of
+    Summary(summary::Arguments),
     /// Train the presets again, and say which published figures they reach
     Replay(replay::Arguments),
     /// Hold every backward pass against difference quotients
@@ -82,6 +96,9 @@ pub(crate) fn run() -> ExitCode {
     };
     let done = match cli.command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Summary(arguments) => summary::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -1,6 +1,7 @@
 //! The pictures of a training: `handgrad train PRESET --plots DIR`.
 
 use super::say;
+use super::train::Arguments;
 use handgrad::data::{AtomicFile, Dataset};
 use handgrad::model::History;
 use handgrad::presets::{Parts, Preset, Source};
@@ -21,6 +22,19 @@ const FASHION: [&str; 10] = [
     "Ankle boot",
 ];
 
+/// What a training was about.
+#[derive(Clone, Copy)]
+pub(super) enum About<'a> {
+    /// Two inputs, one output.
+    Gate,
+    /// Classes with these names.
+    Classes(&'a [String]),
+    /// Classes of images.
+    Images(&'a [String]),
+    /// One number or more.
+    Numbers,
+}
+
 /// A folder for pictures, all of one format.
 pub(super) struct Plots {
     folder: PathBuf,
@@ -28,8 +42,14 @@ pub(super) struct Plots {
 }
 
 impl Plots {
+    /// The folder of `--plots`, if one is given.
+    pub(super) fn wanted(arguments: &Arguments) -> Result<Option<Plots>> {
+        let png = arguments.plots_format == "png";
+        arguments.plots.as_deref().map(|folder| Plots::into(folder, png)).transpose()
+    }
+
     /// Makes the folder, and finds out whether files can be made in it.
-    pub(super) fn into(folder: &Path, png: bool) -> Result<Plots> {
+    fn into(folder: &Path, png: bool) -> Result<Plots> {
         std::fs::create_dir_all(folder).map_err(|source| Error::Io {
             action: "create",
             path: folder.to_path_buf(),
@@ -44,51 +64,81 @@ impl Plots {
         self.folder.join(format!("{name}.{}", self.ending))
     }
 
-    /// Curves always; the boundary of a gate; of images some with what the model makes of them, and the confusion matrix
-    /// over the test data; of a convolution its filters and what it sees in the first sample.
-    pub(super) fn draw(
+    /// The pictures of a preset's training.
+    pub(super) fn of_preset(
         &self,
         preset: &Preset,
         model: &mut Sequential,
         history: &History,
         data: &Parts,
     ) -> Result<()> {
+        let seen: &Dataset = data.test.as_ref().or(data.validation.as_ref()).unwrap_or(&data.train);
+        let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+        let fashion = FASHION.map(String::from);
+        let about = match preset.source {
+            Source::Gate(_) => About::Gate,
+            Source::FashionMnist => About::Images(&fashion),
+            _ => About::Images(&digits),
+        };
+        self.draw(preset.name, model, history, seen, about)
+    }
+
+    /// Curves always; the boundary of a gate; of classes the confusion matrix over the samples in `seen`; of images some
+    /// with what the model makes of them, and of a convolution its filters and what it sees in the first.
+    pub(super) fn draw(
+        &self,
+        name: &str,
+        model: &mut Sequential,
+        history: &History,
+        seen: &Dataset,
+        about: About,
+    ) -> Result<()> {
         let mut written = Vec::new();
         let mut save = |name: &str, picture: Picture| {
             written.push(format!("{name}.{}", self.ending));
             picture.save(self.path(name))
         };
-        let name = preset.name;
         save("curves", viz::curves(history).title(name).draw()?)?;
-        if let Source::Gate(_) = preset.source {
-            save("boundary", viz::boundary(model, &data.train).title(name).draw()?)?;
-        } else {
-            let seen: &Dataset = data.test.as_ref().or(data.validation.as_ref()).unwrap_or(&data.train);
-            let classes: Vec<String> = match preset.source {
-                Source::FashionMnist => FASHION.map(String::from).to_vec(),
-                _ => (0..10).map(|digit| digit.to_string()).collect(),
-            };
-            let guesses = model.predict(seen.x())?;
-            let first: Vec<usize> = (0..seen.len().min(20)).collect();
-            let samples = viz::samples(seen).indices(&first).predictions(&guesses).classes(&classes);
-            save("samples", samples.title(name).draw()?)?;
-            save("confusion", Confusion::of(seen, &guesses)?.classes(&classes).title(name).draw()?)?;
-            let convolutions: Vec<String> =
-                model.layer_names().iter().filter(|l| l.starts_with("conv")).map(|l| l.to_string()).collect();
-            for layer in &convolutions {
-                save(&format!("filters_{layer}"), viz::filters(model, layer).draw()?)?;
-                let maps = viz::feature_maps(model, layer, seen.x(), 0).draw()?;
-                save(&format!("feature_maps_{layer}"), maps)?;
-            }
-            if convolutions.is_empty() {
-                // The weights of a dense layer right above the image are images too.
-                let dense =
-                    model.layer_names().iter().find(|l| l.starts_with("dense")).map(|l| l.to_string());
-                if let Some(picture) = dense.and_then(|layer| viz::filters(model, &layer).draw().ok()) {
-                    save("filters", picture)?;
+        match about {
+            About::Numbers => {}
+            About::Gate => save("boundary", viz::boundary(model, seen).title(name).draw()?)?,
+            About::Classes(classes) | About::Images(classes) => {
+                let guesses = model.predict(seen.x())?;
+                save("confusion", Confusion::of(seen, &guesses)?.classes(classes).title(name).draw()?)?;
+                if let About::Images(_) = about {
+                    let first: Vec<usize> = (0..seen.len().min(20)).collect();
+                    let samples = viz::samples(seen).indices(&first).predictions(&guesses).classes(classes);
+                    save("samples", samples.title(name).draw()?)?;
+                    self.layers(model, seen, &mut save)?;
                 }
             }
         }
         say(format!("Pictures in {}: {}.", self.folder.display(), written.join(", ")))
+    }
+
+    /// What the layers of a model of images have learned.
+    fn layers(
+        &self,
+        model: &mut Sequential,
+        seen: &Dataset,
+        save: &mut impl FnMut(&str, Picture) -> Result<()>,
+    ) -> Result<()> {
+        let named = |model: &Sequential, start: &str| -> Vec<String> {
+            model.layer_names().iter().filter(|l| l.starts_with(start)).map(|l| l.to_string()).collect()
+        };
+        let convolutions = named(model, "conv");
+        for layer in &convolutions {
+            save(&format!("filters_{layer}"), viz::filters(model, layer).draw()?)?;
+            let maps = viz::feature_maps(model, layer, seen.x(), 0).draw()?;
+            save(&format!("feature_maps_{layer}"), maps)?;
+        }
+        // The weights of a dense layer right above the image are images too.
+        if convolutions.is_empty()
+            && let Some(layer) = named(model, "dense").first()
+            && let Ok(picture) = viz::filters(model, layer).draw()
+        {
+            save("filters", picture)?;
+        }
+        Ok(())
     }
 }

@@ -11,7 +11,11 @@ use std::path::Path;
 /// The whole object.
 #[derive(Serialize)]
 pub(super) struct Report {
-    pub(super) preset: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) preset: Option<String>,
+    /// The file or folder, where a person's own data was learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<String>,
     pub(super) device: String,
     pub(super) threads: usize,
     pub(super) seed: u64,
@@ -25,44 +29,27 @@ pub(super) struct Report {
     pub(super) test: Option<Figures>,
 }
 
-/// One epoch: how long the training took, and its figures.
+/// One epoch: how long the training took, and its figures, those of validation with `val_` in front.
 #[derive(Serialize)]
 pub(super) struct EpochReport {
     seconds: f64,
     #[serde(flatten)]
-    training: Figures,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    val_loss: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    val_accuracy: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    learning_rate: Option<f64>,
+    figures: Figures,
 }
 
-/// A loss and an accuracy, each if it was measured.
+/// Loss and metrics by name: those that were measured.
 #[derive(Serialize)]
-pub(super) struct Figures {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) loss: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) accuracy: Option<f64>,
-}
+pub(super) struct Figures(serde_json::Map<String, serde_json::Value>);
 
 impl From<&Scores> for Figures {
     fn from(scores: &Scores) -> Figures {
-        Figures { loss: scores.get("loss"), accuracy: scores.get("accuracy") }
+        Figures(scores.0.iter().map(|(name, figure)| (name.clone(), (*figure).into())).collect())
     }
 }
 
 impl From<&Epoch> for EpochReport {
     fn from(epoch: &Epoch) -> EpochReport {
-        EpochReport {
-            seconds: epoch.seconds,
-            training: (&epoch.scores).into(),
-            val_loss: epoch.scores.get("val_loss"),
-            val_accuracy: epoch.scores.get("val_accuracy"),
-            learning_rate: epoch.scores.get("learning_rate"),
-        }
+        EpochReport { seconds: epoch.seconds, figures: (&epoch.scores).into() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
 use super::keep::{self, Kept};
+use super::own;
 use super::plots::Plots;
 use super::report::{Report, fingerprint, samples_per_second};
 use super::training::{Trained, Training};
@@ -17,7 +18,8 @@ use std::path::PathBuf;
 #[derive(Args, Clone)]
 pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
-    preset: String,
+    #[arg(required_unless_present_any = ["csv", "images"])]
+    pub(super) preset: Option<String>,
     /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
     /// data, or where `handgrad data get` puts them; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]
     #[arg(long, value_name = "DIR")]
@@ -48,10 +50,10 @@ pub(super) struct Arguments {
     pub(super) limit: Option<usize>,
     /// 0: no progress, 1: a line with the time left, 2: one line for each epoch [default: 1, and 0 for logic gates]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
-    verbose: Option<u8>,
+    pub(super) verbose: Option<u8>,
     /// Write each epoch's figures as a row of this CSV file, as soon as it ends
     #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    pub(super) log: Option<PathBuf>,
     /// Stop after N epochs without a lower validation loss (or loss), and put the best weights back [default: the
     /// preset's way]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
@@ -67,13 +69,15 @@ pub(super) struct Arguments {
     pub(super) resume: Option<PathBuf>,
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(super) json: Option<PathBuf>,
     /// Write pictures into this folder: curves, and what suits the data and the model
     #[arg(long, value_name = "DIR")]
-    plots: Option<PathBuf>,
+    pub(super) plots: Option<PathBuf>,
     /// svg or png
     #[arg(long, value_name = "FORMAT", value_parser = ["svg", "png"], default_value = "svg", requires = "plots")]
-    plots_format: String,
+    pub(super) plots_format: String,
+    #[command(flatten)]
+    pub(super) own: own::Own,
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -86,7 +90,7 @@ fn counted() -> RangedU64ValueParser<usize> {
 }
 
 /// The mistakes that can be made with these options alone.
-fn check(arguments: &Arguments) -> Result<()> {
+pub(super) fn check(arguments: &Arguments) -> Result<()> {
     match (arguments.epochs, arguments.batch_size, arguments.learning_rate) {
         (Some(0), _, _) => Err(Mistake::Zero(Count::Epochs).into()),
         (_, Some(0), _) => Err(Mistake::Zero(Count::BatchSize).into()),
@@ -99,7 +103,10 @@ fn check(arguments: &Arguments) -> Result<()> {
 
 /// Everything that can be wrong is found out before the training begins.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let preset = Preset::named(&arguments.preset)?;
+    if arguments.own.wanted() {
+        return own::run(arguments);
+    }
+    let preset = Preset::named(arguments.preset.as_deref().unwrap_or_default())?;
     let mut arguments = arguments.clone();
     if let Some(folder) = &arguments.resume.clone() {
         keep::take_over(&mut arguments, preset.name, folder)?;
@@ -118,17 +125,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Ok::<Optimizer, Error>(optimizer)
     };
     let shown = optimizer()?;
-    let (device, why_no_gpu) = match arguments.device.as_deref().unwrap_or("auto") {
-        "auto" => Device::auto(arguments.threads)?,
-        name => (Device::from_name(name, arguments.threads)?, None),
-    };
+    let (device, why_no_gpu) = choose_device(arguments)?;
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
-    let plots = match &arguments.plots {
-        Some(folder) => Some(Plots::into(folder, arguments.plots_format == "png")?),
-        None => None,
-    };
+    let plots = Plots::wanted(arguments)?;
     let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
     let epochs = arguments.epochs.unwrap_or(preset.epochs);
     let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
@@ -158,14 +159,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         verbose: arguments.verbose.unwrap_or(u8::from(!quiet)),
     };
     say(format!("\n{}", training.model()?.summary()?))?;
-    let mut callbacks = callbacks(arguments, preset, &data)?;
-    let mut kept = Kept::open(arguments, preset, &data, &device)?;
+    check_folds(arguments, preset)?;
+    let mut callbacks = callbacks(arguments, data.validation.is_some(), arguments.log.clone());
+    let parts = std::iter::once(&data.train).chain(&data.validation);
+    let mut kept = Kept::open(arguments, preset.name, parts, &device)?;
     if let Some(kept) = &kept {
         kept.announce(epochs)?;
     }
     let mut trained = training.run(&mut callbacks, kept.as_mut())?;
     if let (Some(kept), true) = (&kept, trained.interrupted) {
-        kept.how_to_go_on(preset, &trained)?;
+        kept.how_to_go_on(preset.name, trained.history.epochs.len(), trained.model.paused())?;
         std::process::exit(130); // as programs do that Ctrl-C ended
     }
 
@@ -184,11 +187,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     say(format!("{speed:.0} samples/s in training, validation not counted"))?;
 
     if let Some(plots) = &plots {
-        plots.draw(preset, &mut trained.model, &trained.history, &data)?;
+        plots.of_preset(preset, &mut trained.model, &trained.history, &data)?;
     }
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
-        preset: preset.name.to_string(),
+        preset: Some(preset.name.to_string()),
+        data: None,
         device: device.name().to_string(),
         threads: device.threads(),
         seed,
@@ -202,8 +206,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     report.write(path)
 }
 
-/// What the options hang into the training.
-fn callbacks(arguments: &Arguments, preset: &Preset, data: &Parts) -> Result<Vec<Box<dyn Callback>>> {
+/// Who computes, and if it was left to the machine, why it is no GPU.
+pub(super) fn choose_device(arguments: &Arguments) -> Result<(Device, Option<Error>)> {
+    match arguments.device.as_deref().unwrap_or("auto") {
+        "auto" => Device::auto(arguments.threads),
+        name => Ok((Device::from_name(name, arguments.threads)?, None)),
+    }
+}
+
+/// What the options hang into the training; its epochs are logged in `log`.
+pub(super) fn callbacks(
+    arguments: &Arguments,
+    validated: bool,
+    log: Option<PathBuf>,
+) -> Vec<Box<dyn Callback>> {
+    let monitor = if validated { "val_loss" } else { "loss" };
+    let mut callbacks: Vec<Box<dyn Callback>> = Vec::new();
+    if let Some(patience) = arguments.reduce_lr {
+        callbacks.push(Box::new(ReduceLROnPlateau::new(monitor).patience(patience).verbose(true)));
+    }
+    if let Some(path) = log {
+        let log = CsvLogger::new(path).append(arguments.resume.is_some());
+        callbacks.push(Box::new(log)); // last: it logs the learning rate as well
+    }
+    callbacks
+}
+
+/// Refuses what makes no sense for several models.
+fn check_folds(arguments: &Arguments, preset: &Preset) -> Result<()> {
     let options = [
         ("--log", arguments.log.is_some()),
         ("--early-stopping", arguments.early_stopping.is_some()),
@@ -211,22 +241,13 @@ fn callbacks(arguments: &Arguments, preset: &Preset, data: &Parts) -> Result<Vec
         ("--save", arguments.save.is_some()),
         ("--resume", arguments.resume.is_some()),
     ];
-    if let Some((option, _)) = options.into_iter().find(|(_, given)| *given && preset.folds > 0) {
-        return Err(Error::invalid(
+    match options.into_iter().find(|(_, given)| *given && preset.folds > 0) {
+        None => Ok(()),
+        Some((option, _)) => Err(Error::invalid(
             format!("`{}` trains {} models, one for each fold", preset.name, preset.folds),
             format!("leave {option} out, or train another preset"),
-        ));
+        )),
     }
-    let monitor = if data.validation.is_some() { "val_loss" } else { "loss" };
-    let mut callbacks: Vec<Box<dyn Callback>> = Vec::new();
-    if let Some(patience) = arguments.reduce_lr {
-        callbacks.push(Box::new(ReduceLROnPlateau::new(monitor).patience(patience).verbose(true)));
-    }
-    if let Some(path) = &arguments.log {
-        let log = CsvLogger::new(path).append(arguments.resume.is_some());
-        callbacks.push(Box::new(log)); // last: it logs the learning rate as well
-    }
-    Ok(callbacks)
 }
 
 /// How many samples an epoch goes through.

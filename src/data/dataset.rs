@@ -178,6 +178,20 @@ impl Dataset {
         seed: u64,
         stratified: bool,
     ) -> Result<(Dataset, Dataset)> {
+        let (train, test) = self.train_test_indices(test_size, seed, stratified)?;
+        Ok((self.subset(&train)?, self.subset(&test)?))
+    }
+
+    /// The positions of the samples that [`train_test_split`](Dataset::train_test_split) puts into each part.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn train_test_indices(
+        &self,
+        test_size: impl Into<TestSize>,
+        seed: u64,
+        stratified: bool,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
         let test = match test_size.into() {
             TestSize::Count(n) => n,
             TestSize::Share(s) if s > 0.0 && s < 1.0 => (s * self.len as f64).round() as usize,
@@ -190,8 +204,8 @@ impl Dataset {
         if stratified {
             order = self.stratify(order, test)?;
         }
-        let (test, train) = order.split_at(test);
-        Ok((self.subset(train)?, self.subset(test)?))
+        let train = order.split_off(test);
+        Ok((train, order))
     }
 
     /// Moves to the front of `order` a choice of `test` samples that has the whole's shares of classes. Fractions of

@@ -1,8 +1,10 @@
 //! Data: what a model learns from, in the program's own memory.
 //!
 //! A [`Dataset`] pairs [`Features`] with [`Targets`], checked once when it is made. [`mnist`], [`fashion_mnist`],
-//! [`kmnist`] and [`emnist_letters`] read pictures from [`Idx`] files, [`cifar10`] from its own. [`Collection`] says where
-//! these are published; with the feature `cli`, `Install` fetches them.
+//! [`kmnist`] and [`emnist_letters`] read pictures from [`Idx`] files, [`cifar10`] from its own, [`ImageFolder`] PNG files
+//! from a folder for each class, [`Table`] rows from CSV. [`Preprocessing`] turns a table's columns into numbers;
+//! [`Meaning`] says what a trained model's numbers stand for. [`Collection`] says where public images are published; with
+//! the feature `cli`, `Install` fetches them.
 
 mod atomic;
 mod catalog;
@@ -12,10 +14,16 @@ mod dataset;
 mod download;
 mod features;
 mod idx;
+mod image_folder;
 mod images;
 #[cfg(feature = "cli")]
 mod install;
 mod k_fold;
+mod meaning;
+mod picture;
+mod preprocessing;
+mod sampling;
+mod table;
 #[cfg(feature = "cli")]
 mod unpack;
 
@@ -28,7 +36,12 @@ pub use dataset::{Dataset, TestSize};
 pub use download::{Download, Fetching};
 pub use features::{Features, Targets};
 pub use idx::{Element, Idx};
+pub use image_folder::{ImageFolder, ImageFolderOptions};
 pub use images::{ImageDataset, emnist_letters, fashion_mnist, kmnist, mnist};
 #[cfg(feature = "cli")]
 pub use install::{Install, Installed};
 pub use k_fold::KFold;
+pub use meaning::{Classes, Input, Meaning, Output};
+pub use picture::{Colours, Picture};
+pub use preprocessing::{Missing, Preparation, Preprocessing, Scale, Scaling, TextEncoding, Transformed};
+pub use table::{Cells, Column, CsvOptions, MISSING, Stray, Table};

@@ -46,12 +46,16 @@ impl Sequential {
             };
             layers.push(object("keras.layers", class, config));
         }
-        Ok(record([
+        let mut config = record([
             ("name", self.name.as_str().into()),
             ("seed", self.seed.into()),
             ("layers", layers.into()),
             ("build_input_shape", self.input.map(BatchShape).map_or(Value::Null, Into::into)),
-        ]))
+        ]);
+        if !self.notes.is_empty() {
+            config.insert("notes".into(), self.notes.clone().into());
+        }
+        Ok(config)
     }
 
     /// The model of that configuration: built on the processor, with new weights, if it says for which samples.
@@ -78,6 +82,7 @@ impl Sequential {
                 let layer = layers::from_config(&kind, &config)?;
                 model.add(NamedLayer { name, layer });
             }
+            model.notes = r.or("notes", Config::new())?;
             let input: Option<BatchShape> = r.get("build_input_shape")?;
             Ok((model, input.map(|BatchShape(shape)| shape)))
         })

@@ -14,6 +14,7 @@ mod config;
 mod evaluate;
 mod history;
 mod log;
+mod notes;
 mod state;
 mod summary;
 mod train;
@@ -25,7 +26,7 @@ pub use history::{Epoch, History, Scores};
 pub(crate) use state::{Counters, Pause};
 pub use train::Fit;
 
-use crate::config::snake_case;
+use crate::config::{Config, snake_case};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::{self, Build, Layer, Param, Parameters};
@@ -52,6 +53,7 @@ use workspace::Workspace;
 /// ```
 pub struct Sequential {
     name: String,
+    notes: Config,
     nodes: Nodes,
     seed: u64,
     device: Option<Device>,
@@ -138,6 +140,7 @@ impl Sequential {
     pub fn new() -> Sequential {
         Sequential {
             name: "sequential".into(),
+            notes: Config::new(),
             nodes: Nodes::default(),
             seed: 0,
             device: None,

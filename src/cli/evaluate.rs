@@ -1,0 +1,228 @@
+//! `handgrad evaluate MODEL`: a trained model's figures on data whose answers are known.
+
+use super::own::Reading;
+use super::predict::{Eye, open, table_meaning};
+use super::{say, show, table};
+use clap::Args;
+use handgrad::data::{
+    AtomicFile, Dataset, Features, ImageDataset, ImageFolder, ImageFolderOptions, Input, Meaning, Output,
+    Table, Targets,
+};
+use handgrad::{Error, Result, Sequential};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["data", "csv", "images"])))]
+pub(super) struct Arguments {
+    /// A saved model, or the folder that --save made
+    model: PathBuf,
+    /// The folder of four IDX files; the test part counts
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A table with the columns that the model was trained on, and the one that it learned
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// A folder with a folder of PNG files for each class
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+    /// How many samples are computed at a time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    batch_size: u32,
+    /// How many threads compute [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+    /// auto, cpu, reference or cuda:N
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Write the figures as one JSON object
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(path) = &arguments.json {
+        drop(AtomicFile::create(path)?);
+    }
+    let (mut model, meaning) = open(&arguments.model, &arguments.device, arguments.threads)?;
+    let output = meaning.as_ref().map(|m| m.output.clone());
+    let (data, source) = match (&arguments.csv, &arguments.images, &arguments.data) {
+        (Some(csv), ..) => (from_table(meaning, csv, arguments)?, csv),
+        (_, Some(folder), _) => (from_folder(&model, meaning, folder)?, folder),
+        (.., Some(folder)) => (from_idx(&model, meaning, folder)?, folder),
+        _ => return Err(Error::invalid("there is no data", "give --data DIR, --csv FILE or --images DIR")),
+    };
+    let scores = match model.evaluate(&data, arguments.batch_size as usize) {
+        Err(Error::Data { .. }) if matches!(data.y(), Targets::Labels { .. }) => {
+            let classes = model.output_shape().map_or(1, |s| s.last());
+            model.evaluate(&data.clone().one_hot(classes)?, arguments.batch_size as usize)?
+        }
+        scores => scores?,
+    };
+    say(format!("{}: {} samples", source.display(), data.len()))?;
+    say(scores.line())?;
+    if let Some(Output::Number { target, scale }) = &output
+        && scale.by != 1.0
+    {
+        say(format!("Figures are in standard deviations of `{target}`, one of which is {:.6}.", scale.by))?;
+    }
+    if let Targets::Labels { labels, .. } = data.y() {
+        let names = match &output {
+            Some(Output::Classes { names, .. }) => Some(&names[..]),
+            _ => None,
+        };
+        let names = show::class_names(&model, names);
+        confusion(&mut model, &data, labels, &names)?;
+    }
+    let Some(path) = &arguments.json else { return Ok(()) };
+    let mut figures: serde_json::Map<String, serde_json::Value> =
+        scores.0.iter().map(|(name, figure)| (name.clone(), (*figure).into())).collect();
+    figures.insert("samples".into(), data.len().into());
+    let mut file = AtomicFile::create(path)?;
+    let failed = |source| Error::Io { action: "write", path: path.clone(), source };
+    serde_json::to_writer_pretty(&mut file, &figures).map_err(|e| failed(e.into()))?;
+    file.commit()
+}
+
+/// How often each class was taken for each; of many classes, the most frequent mistakes.
+fn confusion(model: &mut Sequential, data: &Dataset, labels: &[u32], names: &[String]) -> Result<()> {
+    let width = model.output_shape().map_or(1, |s| s.len()).max(1);
+    let outputs = model.predict(data.x())?.to_vec();
+    let classes = names.len();
+    let mut counts = vec![0usize; classes * classes];
+    for (outputs, &label) in outputs.chunks_exact(width).zip(labels) {
+        let outputs: Vec<f32> = outputs.iter().map(|&v| v as f32).collect();
+        let taken = show::largest(&show::probabilities(&outputs));
+        if let Some(count) = counts.get_mut(label as usize * classes + taken).filter(|_| taken < classes) {
+            *count += 1;
+        }
+    }
+    let name = |i: usize| names[i].as_str();
+    if classes <= 10 {
+        let header: Vec<&str> = std::iter::once("is \\ taken for").chain((0..classes).map(name)).collect();
+        let mut table = table(&header);
+        for (i, row) in counts.chunks_exact(classes).enumerate() {
+            table.add_row(std::iter::once(name(i).to_string()).chain(row.iter().map(usize::to_string)));
+        }
+        return say(table);
+    }
+    let mut mistakes: Vec<(usize, usize, usize)> = (0..classes * classes)
+        .map(|k| (counts[k], k / classes, k % classes))
+        .filter(|&(n, is, taken)| n > 0 && is != taken)
+        .collect();
+    mistakes.sort_by_key(|&(n, is, taken)| (std::cmp::Reverse(n), is, taken));
+    let mut table = table(&["mistakes", "is", "taken for"]);
+    for (n, is, taken) in mistakes.into_iter().take(10) {
+        table.add_row([n.to_string(), name(is).to_string(), name(taken).to_string()]);
+    }
+    say(table)
+}
+
+fn from_table(meaning: Option<Meaning>, csv: &Path, arguments: &Arguments) -> Result<Dataset> {
+    let (preprocessing, output) = table_meaning(meaning, &arguments.model)?;
+    let table = Table::read_csv(csv, &arguments.reading.options())?;
+    let target = match &output {
+        Output::Classes { target, .. } | Output::Number { target, .. } => target,
+    };
+    let column = table.column(target)?;
+    let known: Vec<usize> = (0..table.len()).filter(|&i| !column.is_missing(i)).collect();
+    if known.is_empty() {
+        return Err(Error::format(
+            csv,
+            format!("column `{target}` has no value at all"),
+            "evaluation needs the answers",
+        ));
+    }
+    let rows = table.select(&known);
+    let transformed = preprocessing.transform(&rows)?;
+    for note in &transformed.notes {
+        say(format!("note  {note}"))?;
+    }
+    let left_out = table.len() - transformed.rows.len();
+    if left_out > 0 {
+        say(format!("note  {left_out} rows with a missing cell were left out"))?;
+    }
+    let y = match &output {
+        Output::Classes { names, .. } => {
+            let column = rows.column(target)?;
+            let class = |&i: &usize| {
+                let text = column.text(i).unwrap_or_default();
+                names.iter().position(|n| *n == text).map(|c| c as u32).ok_or_else(|| {
+                    let known: Vec<&str> = names.iter().map(String::as_str).take(40).collect();
+                    let hint = Error::unknown("class", &text, &known).hint().unwrap_or_default().to_string();
+                    let problem =
+                        format!("line {}: `{text}` is none of the classes of `{target}`", rows.line(i));
+                    Error::format(csv, problem, hint)
+                })
+            };
+            Targets::labels(transformed.rows.iter().map(class).collect::<Result<_>>()?)
+        }
+        Output::Number { scale, .. } => {
+            let numbers = rows.numbers(target)?;
+            let values = transformed.rows.iter().map(|&i| scale.apply(numbers[i]) as f32).collect();
+            Targets::Values { sample: 1.into(), values }
+        }
+    };
+    Dataset::new(transformed.x, y)
+}
+
+fn no_pictures(meaning: &Option<Meaning>) -> Result<()> {
+    match meaning {
+        Some(Meaning { input: Input::Table(_), .. }) => Err(Error::invalid(
+            "the model was trained on a table, and looks at no pictures",
+            "give it rows: handgrad evaluate MODEL --csv FILE",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn from_folder(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> Result<Dataset> {
+    no_pictures(&meaning)?;
+    let eye = Eye::of(model)?;
+    let options =
+        ImageFolderOptions { size: Some((eye.height, eye.width)), colours: Some(eye.colours), invert: false };
+    let read = ImageFolder::read(folder, options)?;
+    let names = match &meaning {
+        Some(Meaning { output: Output::Classes { names, .. }, .. }) => names.clone(),
+        _ => show::class_names(model, None),
+    };
+    let number: Vec<u32> = read
+        .classes
+        .iter()
+        .map(|class| {
+            names.iter().position(|n| n == class).map(|c| c as u32).ok_or_else(|| {
+                let known: Vec<&str> = names.iter().map(String::as_str).take(40).collect();
+                let hint = Error::unknown("class", class, &known).hint().unwrap_or_default().to_string();
+                Error::format(folder.join(class), "the model knows no such class", hint)
+            })
+        })
+        .collect::<Result<_>>()?;
+    let labels = match read.data.y() {
+        Targets::Labels { labels, .. } => labels.iter().map(|&l| number[l as usize]).collect(),
+        Targets::Values { .. } => Vec::new(), // a folder has labels
+    };
+    Dataset::new(shaped(read.data.x().clone(), model)?, Targets::labels(labels))
+}
+
+fn from_idx(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> Result<Dataset> {
+    no_pictures(&meaning)?;
+    let classes = model.output_shape().map_or(1, |s| s.last()).max(2);
+    let test = ImageDataset::read(folder, classes)?.test;
+    Dataset::new(shaped(test.x().clone(), model)?, test.y().clone())
+}
+
+/// Pictures in the shape of the model's samples, where they have as many numbers.
+fn shaped(mut x: Features, model: &Sequential) -> Result<Features> {
+    let (from, to) = (x.sample(), model.input_shape().unwrap_or(x.sample()));
+    if from.len() != to.len() {
+        return Err(Error::data(
+            format!("the pictures are {from}, the model's samples {to}"),
+            "give pictures of the size that the model was trained on",
+        ));
+    }
+    match &mut x {
+        Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample = to,
+    }
+    Ok(x)
+}
