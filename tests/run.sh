@@ -5,7 +5,8 @@
 # A test that cannot run fails; HANDGRAD_REQUIRE_ALL=0 lets it skip aloud. The processor's code is tested on every
 # instruction set that the machine has; HANDGRAD_ISA=avx2 (or avx512, portable) makes it the default of everything else
 # as well. HANDGRAD_FASHION_MNIST=DIR adds the runs that need Fashion-MNIST. CUDA kernels are compiled by NVRTC, which is
-# fetched into target/, and run by tests/softgpu; HANDGRAD_TEST_GPU=1 runs them on this machine's GPU instead.
+# fetched into target/, and run by tests/softgpu; HANDGRAD_TEST_GPU=1 runs them on this machine's GPU instead. Files are
+# held against Keras in a Python that is fetched into target/ too, or in the one that HANDGRAD_KERAS_PYTHON names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export HANDGRAD_REQUIRE_ALL=${HANDGRAD_REQUIRE_ALL:-1}
@@ -16,6 +17,16 @@ if [ -z "${HANDGRAD_NVRTC:-}" ] && [ "$(uname -s)" = Linux ]; then
     [ "$HANDGRAD_REQUIRE_ALL" != 1 ] || exit 1
   fi
   export HANDGRAD_NVRTC
+fi
+if [ -z "${HANDGRAD_KERAS_PYTHON:-}" ]; then
+  if ! HANDGRAD_KERAS_PYTHON=$(bash tests/fetch_keras.sh); then
+    echo "Keras could not be fetched: the tests of files need it." >&2
+    echo "  hint: name a Python that has it in HANDGRAD_KERAS_PYTHON, or skip those tests with HANDGRAD_REQUIRE_ALL=0" >&2
+    [ "$HANDGRAD_REQUIRE_ALL" != 1 ] || exit 1
+    unset HANDGRAD_KERAS_PYTHON
+  else
+    export HANDGRAD_KERAS_PYTHON
+  fi
 fi
 export HANDGRAD_CACHE=${HANDGRAD_CACHE:-$PWD/target/handgrad-cache}
 cargo test --workspace "$@"
