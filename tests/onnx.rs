@@ -308,12 +308,11 @@ fn onnxruntime_predicts_the_same() {
             .collect();
         assert_eq!(ours.len(), theirs.len(), "{name}");
         let scale = ours.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let error = ours
-            .iter()
-            .zip(&theirs)
-            .fold(0f32, |m, (a, b)| if (a - b).abs() <= m { m } else { (a - b).abs() });
-        if !(error <= 1e-5 * scale) {
-            wrong.push(format!("{name}: off by {error}, scale {scale}"));
+        for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+            let near = (a - b).abs() <= 1e-5 * scale; // not so for NaN
+            if !near {
+                wrong.push(format!("{name} at {i}: {a} here, {b} there"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
