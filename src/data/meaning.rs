@@ -2,7 +2,7 @@
 
 use super::picture::Colours;
 use super::preprocessing::{Preprocessing, Scale};
-use super::table::{Cells, Table};
+use super::table::{Cells, Table, shortened};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +169,7 @@ impl Table {
             1 => Err(self.wrong(
                 format!(
                     "column `{target}` has one class alone (`{}`): there is nothing to tell apart",
-                    names[0]
+                    shortened(&names[0])
                 ),
                 "add rows of another class, or name another --target",
             )),

@@ -10,7 +10,7 @@
 //! Normalization.
 
 use super::features::Features;
-use super::table::{Cells, Column, MISSING, Table};
+use super::table::{Cells, Column, MISSING, Table, shortened};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
@@ -220,7 +220,7 @@ impl Preprocessing {
                             "line {}: column `{}` has `{}`",
                             table.line(row),
                             fitted.name,
-                            levels[codes[row] as usize]
+                            shortened(&levels[codes[row] as usize])
                         ),
                         "the model was trained on numbers there: correct the column, or train on texts",
                     ));
@@ -277,7 +277,7 @@ impl Preprocessing {
                              as `{}` in line {}: it counts as none of those known",
                             fitted.name,
                             rows.len(),
-                            column.text(i).unwrap_or_default(),
+                            shortened(&column.text(i).unwrap_or_default()),
                             table.line(i),
                         ));
                     }
@@ -461,7 +461,7 @@ fn too_large(table: &Table, name: &str, row: usize) -> Error {
 }
 
 fn stranger(table: &Table, column: &Column, levels: &[String], row: usize) -> Error {
-    let text = column.text(row).unwrap_or_default();
+    let text = shortened(&column.text(row).unwrap_or_default());
     let known: Vec<&str> = levels.iter().map(String::as_str).take(40).collect();
     let hint = match Error::unknown("text", &text, &known).hint() {
         Some(hint) => hint.to_string(),

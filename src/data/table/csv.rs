@@ -229,7 +229,9 @@ fn header(records: &mut Records, path: &Path, options: &CsvOptions) -> Result<Ve
         }
     }
     let line = records.line;
-    let mut names: Vec<String> = (0..records.fields).map(|i| records.field(i).to_string()).collect();
+    // A name that is broken into two lines would break every message about it.
+    let one_line = |name: &str| name.replace(char::is_control, " ");
+    let mut names: Vec<String> = (0..records.fields).map(|i| one_line(records.field(i))).collect();
     if names.iter().all(|n| options.number(n).is_some()) {
         return Err(wrong(
             line,

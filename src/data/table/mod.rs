@@ -183,10 +183,8 @@ impl Column {
     }
 }
 
-/// A cell as errors show it: the first 40 characters.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_string(),
-    }
+/// A cell as errors show it: the first 40 characters, in one line.
+pub(super) fn shortened(text: &str) -> String {
+    let more = if text.chars().nth(40).is_some() { "…" } else { "" };
+    text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>() + more
 }
