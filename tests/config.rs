@@ -249,6 +249,37 @@ fn optimizers_come_back_with_the_learning_rate_of_now() {
     assert!(Optimizer::from_config("adam", &object(json!({"beta_1": 2.0}))).is_err());
 }
 
+/// As Keras 3.15 serialised them, word for word.
+#[test]
+fn what_keras_wrote_is_read() {
+    let adam = json!({"module": "keras.optimizers", "class_name": "Adam", "config": {"name": "adam", "learning_rate":
+        0.0010000000474974513, "weight_decay": null, "clipnorm": null, "global_clipnorm": null, "clipvalue": null,
+        "use_ema": false, "ema_momentum": 0.99, "ema_overwrite_frequency": null, "loss_scale_factor": null,
+        "gradient_accumulation_steps": null, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-07, "amsgrad": false},
+        "registered_name": null});
+    assert_eq!(Optimizer::from_value(&adam).unwrap().name(), "adam");
+    let loss = json!({"module": "keras.losses", "class_name": "BinaryCrossentropy", "config": {"name":
+        "binary_crossentropy", "reduction": "sum_over_batch_size", "from_logits": false, "label_smoothing": 0.0, "axis":
+        -1}, "registered_name": null});
+    assert_eq!(Loss::from_value(&loss).unwrap(), Loss::BinaryCrossentropy { from_logits: false });
+    let cosine = json!({"module": "keras.optimizers.schedules", "class_name": "CosineDecay", "config":
+        {"initial_learning_rate": 0.1, "decay_steps": 100, "alpha": 0.0, "name": "CosineDecay", "warmup_target": null,
+        "warmup_steps": 0}, "registered_name": null});
+    assert!(matches!(Schedule::from_value(&cosine).unwrap(), Schedule::CosineDecay { decay_steps: 100, .. }));
+    let orthogonal = json!({"module": "keras.initializers", "class_name": "Orthogonal", "config": {"seed": null,
+        "gain": 1.0}, "registered_name": null});
+    assert_eq!(Initializer::from_value(&orthogonal).unwrap(), Initializer::Orthogonal { gain: 1.0 });
+    let leaky = json!({"module": "keras.layers", "class_name": "LeakyReLU", "config": {"name": "leaky_re_lu", "trainable":
+        true, "dtype": {"class_name": "DTypePolicy", "config": {"name": "float32"}}, "negative_slope": 0.1},
+        "registered_name": null});
+    assert_eq!(Activation::from_value(&leaky).unwrap(), Activation::LeakyRelu { negative_slope: 0.1 });
+    let function = json!({"module": "builtins", "class_name": "function", "config": "relu", "registered_name":
+        "function"});
+    assert_eq!(Activation::from_value(&function).unwrap(), Activation::Relu);
+    let smooth = json!({"class_name": "BinaryCrossentropy", "config": {"label_smoothing": 0.1}});
+    assert!(Loss::from_value(&smooth).unwrap_err().to_string().contains("label_smoothing"));
+}
+
 fn model() -> Sequential {
     Sequential::new()
         .name("패션 MNIST 모델")

@@ -245,19 +245,18 @@ fn files_that_ask_for_too_much_get_nothing() {
     let orthogonal = r#"{"class_name":"Dense","config":{"units":2000000,"kernel_initializer":"orthogonal"}}"#;
     let lstm = r#"{"class_name":"LSTM","config":{"units":2147483648}}"#;
     let nested = "[".repeat(100_000);
-    let wide = format!(r#"{{"version":1,"model":[{}]}}"#, vec![r#"{"":0}"#; 30_000].join(","));
-    let many = vec![r#"{"class_name":"Flatten"}"#; 8000].join(",");
-    let tensors: String = (0..30_000)
+    let wide = format!(r#"{{"version":1,"model":[{}]}}"#, vec![r#"{"":0}"#; 10_000].join(","));
+    let many = vec![r#"{"class_name":"Flatten"}"#; 2000].join(",");
+    let tensors: String = (0..10_000)
         .map(|i| format!(r#","{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
         .collect();
     let extents =
-        format!(r#","a":{{"dtype":"F32","shape":[0{}],"data_offsets":[0,0]}}"#, ",0".repeat(700_000));
+        format!(r#","a":{{"dtype":"F32","shape":[0{}],"data_offsets":[0,0]}}"#, ",0".repeat(300_000));
     for (what, file) in [
         ("units", described(&model(dense, "[null,1000]"), "", 0)),
         ("a slow initializer", described(&model(orthogonal, "[null,1000]"), "", 0)),
         ("lstm", described(&model(lstm, "[null,3,1000]"), "", 0)),
         ("input", described(&model(dense, "[null,2147483648,2147483648]"), "", 0)),
-        ("layers", described(&model(&many, "[null,1]"), "", 0)),
         ("nesting", described(&nested, "", 0)),
         ("wide", described(&wide, "", 0)),
         ("tensors", described("{}", &tensors, 0)),
@@ -269,6 +268,8 @@ fn files_that_ask_for_too_much_get_nothing() {
         let error = read_whole(&file).err().unwrap_or_else(|| panic!("{what} was read"));
         clear(&error);
     }
+    // Two thousand layers are too many for nothing but patience: this is a model.
+    assert_eq!(read_whole(&described(&model(&many, "[null,1]"), "", 0)).unwrap().layer_names().len(), 2000);
 }
 
 /// The archive's own lies: sizes that are not there, arrays that are larger than they say, a bomb of zeros.

@@ -64,30 +64,8 @@ fn dir(folder: &TempDir) -> String {
     folder.path().join("run").display().to_string()
 }
 
-/// Dropout, a validation part and the best weights kept; a recurrent layer; a logic gate without either.
-#[test]
-fn a_training_in_parts_is_a_training_in_one() {
-    for (preset, options) in [
-        ("mnist-mlp", "--limit 100 --seed 3 --batch-size 16 --verbose 0"),
-        ("mnist-cnn", "--limit 24 --batch-size 8 --verbose 0"),
-        ("mnist-lstm", "--limit 24 --batch-size 8 --optimizer nadam --verbose 0"),
-        ("xor", "--device reference"),
-    ] {
-        let whole = report(&format!("train {preset} {options} --epochs 4 --threads 1"));
-        let folder = folder();
-        let at = dir(&folder);
-        report(&format!("train {preset} {options} --epochs 1 --threads 2 --save {at}"));
-        report(&format!("train {preset} --resume {at} --epochs 3 --threads 1 --verbose 0"));
-        let parts = report(&format!("train {preset} --resume {at} --epochs 4 --threads 2 --verbose 0"));
-        assert_eq!(parts, whole, "{preset}");
-        assert_eq!(parts["epochs"].as_array().unwrap().len(), 4);
-        // Nothing is left to do, and the same is reported once more.
-        assert_eq!(report(&format!("train {preset} --resume {at} --verbose 0")), whole, "{preset}");
-    }
-}
-
-/// The four files of a small Fashion-MNIST: what the presets with early stopping learn from.
-fn fashion() -> TempDir {
+/// The four files of a small data set: noise.
+fn noise() -> TempDir {
     let folder = folder();
     for (part, n) in [("train", 60u32), ("t10k", 20)] {
         let images: Vec<u8> = (0..n * 784).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -104,10 +82,37 @@ fn fashion() -> TempDir {
     folder
 }
 
+/// Dropout, a validation part and the best weights kept; a recurrent layer; a logic gate without either.
+#[test]
+fn a_training_in_parts_is_a_training_in_one() {
+    let data = noise();
+    for (preset, options) in [
+        ("mnist-mlp", "--limit 50 --seed 3 --batch-size 16 --verbose 0 --data"),
+        ("mnist-cnn", "--limit 16 --batch-size 8 --verbose 0 --data"),
+        ("mnist-lstm", "--limit 16 --batch-size 8 --optimizer nadam --verbose 0 --data"),
+        ("xor", "--device reference"),
+    ] {
+        let options = &match options.ends_with("--data") {
+            true => format!("{options} {}", data.path().display()),
+            false => options.to_string(),
+        };
+        let whole = report(&format!("train {preset} {options} --epochs 4 --threads 1"));
+        let folder = folder();
+        let at = dir(&folder);
+        report(&format!("train {preset} {options} --epochs 1 --threads 2 --save {at}"));
+        report(&format!("train {preset} --resume {at} --epochs 3 --threads 1 --verbose 0"));
+        let parts = report(&format!("train {preset} --resume {at} --epochs 4 --threads 2 --verbose 0"));
+        assert_eq!(parts, whole, "{preset}");
+        assert_eq!(parts["epochs"].as_array().unwrap().len(), 4);
+        // Nothing is left to do, and the same is reported once more.
+        assert_eq!(report(&format!("train {preset} --resume {at} --verbose 0")), whole, "{preset}");
+    }
+}
+
 /// Noise cannot be learned, so patience runs out: its count, and the best weights, must survive the stops.
 #[test]
 fn early_stopping_remembers() {
-    let data = fashion();
+    let data = noise();
     let options = format!("--data {} --batch-size 8 --learning-rate 0.01 --verbose 0", data.path().display());
     let whole = report(&format!("train fashion-early-stopping {options} --epochs 20"));
     let epochs = whole["epochs"].as_array().unwrap().len();
@@ -123,9 +128,10 @@ fn early_stopping_remembers() {
 
 #[test]
 fn another_training_is_refused() {
-    let folder = folder();
+    let (folder, data) = (folder(), noise());
     let at = dir(&folder);
-    report(&format!("train mnist-mlp --limit 40 --seed 3 --epochs 1 --verbose 0 --save {at}"));
+    let first = format!("--limit 40 --seed 3 --epochs 1 --verbose 0 --data {}", data.path().display());
+    report(&format!("train mnist-mlp {first} --save {at}"));
     for (arguments, words) in [
         ("xor", "keeps a training of `mnist-mlp`, not of `xor`"),
         ("mnist-mlp --seed 4", "began with --seed 3, not with --seed 4"),
@@ -138,7 +144,11 @@ fn another_training_is_refused() {
         let error = refused(&format!("train {arguments} --resume {at}"));
         assert!(error.contains(words), "{error} should say {words}");
     }
-    let other = fashion();
+    let other = noise();
+    let images = other.path().join("train-images-idx3-ubyte");
+    let mut bytes = std::fs::read(&images).unwrap();
+    bytes[4000] ^= 1;
+    std::fs::write(images, bytes).unwrap();
     let error = refused(&format!("train mnist-mlp --resume {at} --data {}", other.path().display()));
     assert!(error.contains("began with other data"), "{error}");
     assert!(refused(&format!("train mnist-mlp --save {at}")).contains("keeps a training already"));
@@ -180,7 +190,8 @@ fn interrupt(child: &Child) {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
-    let options = "--limit 400 --epochs 12 --batch-size 8 --verbose 2";
+    let data = noise();
+    let options = format!("--data {} --epochs 150 --batch-size 8 --verbose 2", data.path().display());
     let whole = report(&format!("train mnist-mlp {options}"));
     let folder = folder();
     let at = dir(&folder);
@@ -190,7 +201,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
             0 => started(&command),
             _ => {
                 let child = handgrad(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(700));
+                std::thread::sleep(std::time::Duration::from_millis(300));
                 child
             }
         };

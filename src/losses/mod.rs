@@ -21,7 +21,7 @@
 //! Source: the formulas are Keras 3's; Goodfellow et al. 2016, §6.2.
 
 use crate::activations::Activation;
-use crate::config::{Config, FromValue, camel_case, class, object, read, record, snake_case};
+use crate::config::{Config, FromValue, camel_case, class, drop_neutral, object, read, record, snake_case};
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::fmt;
@@ -141,7 +141,16 @@ impl Loss {
 /// By name or as Keras serialises it.
 impl FromValue for Loss {
     fn from_value(value: &Value) -> Result<Loss> {
-        let (name, config) = class("a loss", value)?;
+        let (name, mut config) = class("a loss", value)?;
+        drop_neutral(
+            &mut config,
+            &[
+                ("reduction", "sum_over_batch_size".into()),
+                ("label_smoothing", 0.into()),
+                ("axis", (-1).into()),
+                ("ignore_class", Value::Null),
+            ],
+        );
         read(&name, &config, |r| {
             r.ignore("name");
             Ok(match snake_case(&name).parse()? {

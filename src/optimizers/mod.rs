@@ -21,7 +21,7 @@ pub use nadam::Nadam;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
-use crate::config::{self, Config, FromValue, class, object};
+use crate::config::{self, Config, FromValue, class, drop_neutral, object};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::layers::Parameters;
@@ -166,7 +166,17 @@ pub struct Optimizer {
 /// By name or as Keras serialises it.
 impl FromValue for Optimizer {
     fn from_value(value: &Value) -> Result<Optimizer> {
-        let (name, config) = class("an optimizer", value)?;
+        let (name, mut config) = class("an optimizer", value)?;
+        drop_neutral(
+            &mut config,
+            &[
+                ("use_ema", false.into()),
+                ("ema_momentum", 0.99.into()),
+                ("ema_overwrite_frequency", Value::Null),
+                ("loss_scale_factor", Value::Null),
+                ("gradient_accumulation_steps", Value::Null),
+            ],
+        );
         Optimizer::from_config(&name, &config)
     }
 }
