@@ -302,11 +302,11 @@ impl<'a> Part<'a> {
                 ));
             }
         };
-        if let Some(rate) = rate {
-            if config.insert("learning_rate".into(), rate).is_some() {
-                let two = Error::invalid("there are two learning rates: `learning_rate`", "remove one");
-                return self.of("learning_rate", Err(two));
-            }
+        if let Some(rate) = rate
+            && config.insert("learning_rate".into(), rate).is_some()
+        {
+            let two = Error::invalid("there are two learning rates: `learning_rate`", "remove one");
+            return self.of("learning_rate", Err(two));
         }
         let value = serde_json::json!({ "class_name": name, "config": config });
         let tried = Optimizer::from_value(&value);
