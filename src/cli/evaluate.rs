@@ -92,8 +92,7 @@ fn confusion(model: &mut Sequential, data: &Dataset, labels: &[u32], names: &[St
     let classes = names.len();
     let mut counts = vec![0usize; classes * classes];
     for (outputs, &label) in outputs.chunks_exact(width).zip(labels) {
-        let outputs: Vec<f32> = outputs.iter().map(|&v| v as f32).collect();
-        let taken = show::largest(&show::probabilities(&outputs));
+        let taken = show::largest(&show::probabilities(outputs));
         if let Some(count) = counts.get_mut(label as usize * classes + taken).filter(|_| taken < classes) {
             *count += 1;
         }

@@ -92,7 +92,6 @@ fn pictures(model: &mut Sequential, meaning: Option<Meaning>, arguments: &Argume
             let original = picture.describe();
             let picture = eye.adapt(picture, arguments.invert)?;
             let outputs = model.predict(&eye.features(&picture)?)?.to_vec();
-            let outputs: Vec<f32> = outputs.iter().map(|&v| v as f32).collect();
             if k + i > 0 {
                 say("")?;
             }
@@ -147,9 +146,9 @@ impl Eye {
     pub(super) fn of(model: &Sequential) -> Result<Eye> {
         let sample = model.input_shape().unwrap_or(Shape::SCALAR);
         let (height, width, channels) = match sample.dims() {
-            &[h, w] => (h, w, 1),
-            &[h, w, c] => (h, w, c),
-            &[n] if n.isqrt().pow(2) == n => (n.isqrt(), n.isqrt(), 1),
+            [h, w] => (*h, *w, 1),
+            [h, w, c] => (*h, *w, *c),
+            [n] if n.isqrt().pow(2) == *n => (n.isqrt(), n.isqrt(), 1),
             _ => (0, 0, 0),
         };
         let colours = match channels {
@@ -204,7 +203,7 @@ fn rows(model: &mut Sequential, meaning: Option<Meaning>, csv: &Path, arguments:
         say(format!("note  {note}"))?;
     }
     let width = model.output_shape().map_or(1, |s| s.len()).max(1);
-    let outputs: Vec<f32> = model.predict(&transformed.x)?.to_vec().iter().map(|&v| v as f32).collect();
+    let outputs = model.predict(&transformed.x)?.to_vec();
     let (target, header, answers) = answers(&output, &outputs, width);
 
     let mut answer_of: Vec<Option<usize>> = vec![None; data.len()];

@@ -188,8 +188,8 @@ impl Picture {
         let between = self.height.checked_mul(width).and_then(|n| n.checked_mul(channels * 4));
         if height == 0
             || width == 0
-            || !size.is_some_and(|n| n <= MAX_BYTES)
-            || !between.is_some_and(|n| n <= MAX_BYTES)
+            || size.is_none_or(|n| n > MAX_BYTES)
+            || between.is_none_or(|n| n > MAX_BYTES)
         {
             return Err(Error::invalid(
                 format!("a picture cannot become {height} × {width} pixels"),
@@ -314,7 +314,8 @@ mod tests {
         use png::BitDepth::{Eight, One, Sixteen};
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.png");
-        let cases: [(ColorType, png::BitDepth, &[u8], Colours, &[u8]); 6] = [
+        type Case = (ColorType, png::BitDepth, &'static [u8], Colours, &'static [u8]);
+        let cases: [Case; 6] = [
             (ColorType::Grayscale, Eight, &[7, 200], Colours::Grey, &[7, 200]),
             (ColorType::Grayscale, Sixteen, &[7, 255, 200, 0], Colours::Grey, &[7, 200]),
             (ColorType::Grayscale, One, &[0b0100_0000], Colours::Grey, &[0, 255]),
