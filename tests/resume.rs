@@ -191,7 +191,7 @@ fn interrupt(child: &Child) {
 #[test]
 fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let data = noise();
-    let options = format!("--data {} --epochs 150 --batch-size 8 --verbose 2", data.path().display());
+    let options = format!("--data {} --epochs 40 --batch-size 8 --verbose 2", data.path().display());
     let whole = report(&format!("train mnist-mlp {options}"));
     let folder = folder();
     let at = dir(&folder);

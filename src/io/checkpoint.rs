@@ -103,7 +103,7 @@ impl Checkpoints {
         if last.exists() {
             return Err(Error::invalid(
                 format!("{} keeps a training already", checkpoints.folder.display()),
-                "go on with it, or choose another folder",
+                "go on with it (`--resume`, `Checkpoints::resume`), or choose another folder",
             ));
         }
         drop(crate::data::AtomicFile::create(&last)?); // what cannot be written is found out before the training
