@@ -10,7 +10,7 @@ fn train(name: &str) -> Vec<(f64, f64)> {
     let figures = |seed| {
         let data = preset.load(None, None, seed).unwrap().train;
         let mut model = (preset.model)().seed(seed).device(&Device::reference());
-        let compile = Compile::new(preset.loss).optimizer(preset.optimizer).metric("accuracy");
+        let compile = Compile::new(preset.loss).optimizer(preset.optimizer().unwrap()).metric("accuracy");
         model.compile(compile).unwrap();
         let fit = Fit::new().epochs(preset.epochs).batch_size(preset.batch_size).verbose(0);
         let history = model.fit(&data, fit).unwrap();

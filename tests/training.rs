@@ -18,7 +18,9 @@ fn replay(name: &str, epochs: Option<usize>) {
     let preset = Preset::named(name).unwrap();
     let data = preset.load(None, None, 0).unwrap_or_else(|e| panic!("{name}: {e} ({:?})", e.hint()));
     let mut model = (preset.model)().device(&processor());
-    model.compile(Compile::new(preset.loss).optimizer(preset.optimizer).metric("accuracy")).unwrap();
+    model
+        .compile(Compile::new(preset.loss).optimizer(preset.optimizer().unwrap()).metric("accuracy"))
+        .unwrap();
     let mut keeper = preset.keeper();
     let mut fit = Fit::new().epochs(epochs.unwrap_or(preset.epochs)).batch_size(preset.batch_size).verbose(0);
     if let Some(validation) = &data.validation {

@@ -137,7 +137,7 @@ impl Callback for EarlyStopping {
             }
             return Ok(Flow::Continue);
         }
-        if self.waited < self.patience || epoch == 0 {
+        if self.waited < self.patience {
             return Ok(Flow::Continue);
         }
         self.stopped_epoch = Some(epoch);

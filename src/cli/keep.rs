@@ -5,11 +5,12 @@ use super::train::Arguments;
 use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::config::{Config, FromValue};
 use handgrad::data::{Dataset, Features, Targets};
-use handgrad::io::Checkpoints;
-use handgrad::{Error, Result};
+use handgrad::io::{Checkpoints, Resume};
+use handgrad::presets::{Parts, Preset};
+use handgrad::{Device, Error, Result, Sequential};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether someone has pressed Ctrl-C.
@@ -62,6 +63,19 @@ pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) 
     same(&said, "optimizer", &mut arguments.optimizer, folder)?;
     same(&said, "learning-rate", &mut arguments.learning_rate, folder)?;
     same(&said, "limit", &mut arguments.limit, folder)?;
+    same(&said, "early-stopping", &mut arguments.early_stopping, folder)?;
+    same(&said, "reduce-lr", &mut arguments.reduce_lr, folder)?;
+    // A log is kept where there was one: its rows go on, and its logger has a place among the callbacks.
+    let log: Option<String> = get(&said, "log")?;
+    if log.is_some() != arguments.log.is_some() && arguments.log.is_some() {
+        return Err(Error::invalid(
+            format!("the training in {} began without --log", folder.display()),
+            "leave --log out, or begin a new training with --save in another folder",
+        ));
+    }
+    if arguments.log.is_none() {
+        arguments.log = log.map(Into::into);
+    }
     if arguments.device.as_deref() == Some("auto") {
         arguments.device = None;
     }
@@ -104,17 +118,13 @@ where
 }
 
 /// What the checkpoints are to say about the training. `device` is the one that computes, `data` a fingerprint.
-pub(super) fn run(arguments: &Arguments, preset: &str, device: &str, data: String) -> Result<Config> {
-    let folder = match &arguments.data {
-        Some(folder) => {
-            let whole = std::path::absolute(folder).map_err(|source| Error::Io {
-                action: "find",
-                path: folder.clone(),
-                source,
-            })?;
-            Value::from(whole.to_string_lossy())
-        }
-        None => Value::Null,
+fn run(arguments: &Arguments, preset: &str, device: &str, data: String) -> Result<Config> {
+    let absolute = |path: &Option<PathBuf>| match path {
+        Some(path) => match std::path::absolute(path) {
+            Ok(whole) => Ok(Value::from(whole.to_string_lossy())),
+            Err(source) => Err(Error::Io { action: "find", path: path.clone(), source }),
+        },
+        None => Ok(Value::Null),
     };
     Ok(handgrad::config::record([
         ("preset", preset.into()),
@@ -125,13 +135,16 @@ pub(super) fn run(arguments: &Arguments, preset: &str, device: &str, data: Strin
         ("learning-rate", arguments.learning_rate.into()),
         ("limit", arguments.limit.into()),
         ("device", device.into()),
-        ("data", folder),
+        ("early-stopping", arguments.early_stopping.into()),
+        ("reduce-lr", arguments.reduce_lr.into()),
+        ("log", absolute(&arguments.log)?),
+        ("data", absolute(&arguments.data)?),
         ("data_sha256", data.into()),
     ]))
 }
 
 /// Checks that the training goes on with the data that it began with.
-pub(super) fn check_data(said: &Config, now: &str, folder: &Path) -> Result<()> {
+fn check_data(said: &Config, now: &str, folder: &Path) -> Result<()> {
     match said.get("data_sha256").and_then(Value::as_str) {
         Some(then) if then == now => Ok(()),
         _ => Err(Error::data(
@@ -142,7 +155,7 @@ pub(super) fn check_data(said: &Config, now: &str, folder: &Path) -> Result<()> 
 }
 
 /// The fingerprint of all samples and targets that a training sees.
-pub(super) fn fingerprint<'a>(data: impl IntoIterator<Item = &'a Dataset>) -> String {
+fn fingerprint<'a>(data: impl IntoIterator<Item = &'a Dataset>) -> String {
     let mut sha = Sha256::new();
     for data in data {
         sha.update(format!("{} {}", data.sample_shape(), data.target_shape()));
@@ -161,13 +174,58 @@ pub(super) fn fingerprint<'a>(data: impl IntoIterator<Item = &'a Dataset>) -> St
     sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Says how to go on.
-pub(super) fn how_to_go_on(preset: &str, folder: &Path, done: usize, batch: Option<usize>) -> Result<()> {
-    let place = match batch {
-        Some(batch) => format!("after {batch} batches of epoch {}", done + 1),
-        None => format!("after epoch {done}"),
-    };
-    let folder = folder.display().to_string();
-    let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
-    say(format!("Stopped {place}; all is saved. Go on with\n  handgrad train {preset} --resume {folder}"))
+/// A folder that keeps the training, and if it kept one before, that one's model and how it goes on.
+pub(super) struct Kept {
+    folder: PathBuf,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) before: Option<(Sequential, Resume)>,
+}
+
+impl Kept {
+    /// The folder of `--save` or `--resume`, if one of them was given, and a word about it.
+    pub(super) fn open(
+        arguments: &Arguments,
+        preset: &Preset,
+        data: &Parts,
+        device: &Device,
+    ) -> Result<Option<Kept>> {
+        let (Some(folder), new) = (match (&arguments.save, &arguments.resume) {
+            (Some(folder), _) => (Some(folder.clone()), true),
+            (None, folder) => (folder.clone(), false),
+        }) else {
+            return Ok(None);
+        };
+        let seen = fingerprint(std::iter::once(&data.train).chain(&data.validation));
+        let run = run(arguments, preset.name, device.name(), seen.clone())?;
+        if new {
+            let checkpoints = Checkpoints::create(&folder)?.run(run);
+            let shown = folder.display();
+            say(format!("saving    to {shown} after each epoch; Ctrl-C ends after the step, saved"))?;
+            return Ok(Some(Kept { folder, checkpoints, before: None }));
+        }
+        let (model, resume, checkpoints) = Checkpoints::resume(&folder, device)?;
+        check_data(resume.run(), &seen, &folder)?;
+        let (done, epochs) = (resume.epochs(), arguments.epochs.unwrap_or(preset.epochs));
+        if epochs < done {
+            let problem = format!("has had {done} epochs, --epochs asks for {epochs} in all");
+            return Err(Error::invalid(
+                format!("the training in {} {problem}", folder.display()),
+                format!("give --epochs {done} or more"),
+            ));
+        }
+        let ended = if resume.ended() { ", and was ended early" } else { "" };
+        say(format!("resuming  {}: {done} epochs were done{ended}", folder.display()))?;
+        Ok(Some(Kept { folder, checkpoints: checkpoints.run(run), before: Some((model, resume)) }))
+    }
+
+    /// Says how to go on, after `done` epochs and, if it is in the middle of one, so many batches of the next.
+    pub(super) fn how_to_go_on(&self, preset: &str, done: usize, batch: Option<usize>) -> Result<()> {
+        let place = match batch {
+            Some(batch) => format!("after {batch} batches of epoch {}", done + 1),
+            None => format!("after epoch {done}"),
+        };
+        let folder = self.folder.display().to_string();
+        let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
+        say(format!("Stopped {place}; all is saved. Go on with\n  handgrad train {preset} --resume {folder}"))
+    }
 }

@@ -7,8 +7,10 @@ mod bench;
 mod devices;
 mod gradcheck;
 mod keep;
+mod replay;
 mod report;
 mod train;
+mod training;
 
 use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
@@ -25,6 +27,7 @@ Examples:
   handgrad train xor --seed 7                   half a second: what one hidden layer can do
   handgrad train fashion-adam --data DIR        Fashion-MNIST from the four files in DIR
   handgrad train mnist-mlp --epochs 3 --optimizer sgd --learning-rate 0.1 --json result.json
+  handgrad replay all                           train all presets, and hold them to their published figures
   handgrad gradcheck Dense                      hold a layer's backward against difference quotients
   handgrad bench gemm                           how fast matrix products are, and how fast they could be
   handgrad presets                              what can be trained, with published figures
@@ -43,6 +46,8 @@ struct Cli {
 enum Command {
     /// Train a model on real data, and hold its figures against published ones
     Train(Box<train::Arguments>),
+    /// Train the presets again, and say which published figures they reach
+    Replay(replay::Arguments),
     /// Hold every backward pass against difference quotients
     Gradcheck(gradcheck::Arguments),
     /// Measure the ops, and hold them against what this machine can do at best
@@ -57,6 +62,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Gradcheck(arguments) => gradcheck::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Presets => presets(),

@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) weights_sha256: String,
     pub(super) samples_per_second: f64,
     pub(super) epochs: Vec<EpochReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) folds: Vec<Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) test: Option<Figures>,
 }
@@ -33,6 +35,8 @@ pub(super) struct EpochReport {
     val_loss: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     val_accuracy: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learning_rate: Option<f64>,
 }
 
 /// A loss and an accuracy, each if it was measured.
@@ -57,6 +61,7 @@ impl From<&Epoch> for EpochReport {
             training: (&epoch.scores).into(),
             val_loss: epoch.scores.get("val_loss"),
             val_accuracy: epoch.scores.get("val_accuracy"),
+            learning_rate: epoch.scores.get("learning_rate"),
         }
     }
 }

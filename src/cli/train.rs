@@ -1,15 +1,14 @@
 //! `handgrad train`: a preset, from its data to its figures beside the published ones.
 
-use super::keep::{self, Interrupt};
+use super::keep::{self, Kept};
 use super::report::{Report, fingerprint, samples_per_second};
+use super::training::{Trained, Training};
 use super::{say, table};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use handgrad::callbacks::EarlyStopping;
+use handgrad::callbacks::{Callback, CsvLogger, ReduceLROnPlateau};
 use handgrad::data::{AtomicFile, Dataset};
-use handgrad::io::{Checkpoints, Resume};
-use handgrad::model::{Compile, Fit, History, Scores};
-use handgrad::presets::{Figure, Figures, Parts, Preset, Source};
+use handgrad::presets::{Figure, Figures, Keep, Parts, Preset, Source};
 use handgrad::{Device, Error, Optimizer, Result, Sequential};
 use std::path::PathBuf;
 
@@ -48,12 +47,22 @@ pub(super) struct Arguments {
     /// 0: no progress, 1: a line with the time left, 2: one line for each epoch [default: 1, and 0 for logic gates]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=2))]
     verbose: Option<u8>,
+    /// Write each epoch's figures as a row of this CSV file, as soon as it ends
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    /// Stop after N epochs without a lower validation loss (or loss), and put the best weights back [default: the
+    /// preset's way]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(super) early_stopping: Option<usize>,
+    /// Divide the learning rate by 10 after N epochs without a lower validation loss (or loss)
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(super) reduce_lr: Option<usize>,
     /// Keep the newest and the best state of the training in this folder; Ctrl-C then ends after the step, saved
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    save: Option<PathBuf>,
+    pub(super) save: Option<PathBuf>,
     /// Go on with the training in this folder, up to --epochs in all, as if it had never stopped
     #[arg(long, value_name = "DIR")]
-    resume: Option<PathBuf>,
+    pub(super) resume: Option<PathBuf>,
     /// Write the figures as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -77,11 +86,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.resume.clone() {
         keep::take_over(&mut arguments, preset.name, folder)?;
     }
+    let (name, rate) = (arguments.optimizer.clone(), arguments.learning_rate);
+    let optimizer = || {
+        let mut optimizer = match &name {
+            Some(name) => name.parse()?,
+            None => preset.optimizer()?,
+        };
+        if let Some(rate) = rate {
+            optimizer.set_learning_rate(rate)?;
+        }
+        Ok::<Optimizer, Error>(optimizer)
+    };
+    let shown = optimizer()?;
     let seed = *arguments.seed.get_or_insert(0);
-    let mut optimizer: Optimizer = arguments.optimizer.as_deref().unwrap_or(preset.optimizer).parse()?;
-    if let Some(rate) = arguments.learning_rate {
-        optimizer.set_learning_rate(rate)?;
-    }
     let (device, why_no_gpu) = match arguments.device.as_deref().unwrap_or("auto") {
         "auto" => Device::auto(arguments.threads)?,
         name => (Device::from_name(name, arguments.threads)?, None),
@@ -92,8 +109,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
     let epochs = *arguments.epochs.get_or_insert(preset.epochs);
     let batch_size = *arguments.batch_size.get_or_insert(preset.batch_size);
-    arguments.optimizer.get_or_insert_with(|| optimizer.name().into());
-    arguments.learning_rate.get_or_insert(optimizer.learning_rate_now());
+    arguments.optimizer.get_or_insert_with(|| shown.name().into());
+    arguments.learning_rate.get_or_insert(shown.learning_rate_now());
     let arguments = &arguments;
 
     announce(preset, &data, &device)?;
@@ -103,91 +120,40 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     say(format!(
         "training  {epochs} × {} samples in batches of {batch_size}, {} with learning rate {}, {}, seed {}",
         data.train.len(),
-        optimizer.name(),
-        optimizer.learning_rate_now(),
+        shown.name(),
+        shown.learning_rate_now(),
         preset.loss,
         seed,
     ))?;
-    let mut model = (preset.model)().seed(seed).device(&device);
-    model.build(data.train.sample_shape())?;
-    model.compile(Compile::new(preset.loss).optimizer(optimizer).metric("accuracy"))?;
-    let mut kept = kept(arguments, preset, &data, &device)?;
-    if let Some(Kept { before: Some((before, resume)), folder, .. }) = &mut kept {
-        std::mem::swap(&mut model, before);
-        let (done, ended) = (resume.epochs(), if resume.ended() { ", and was ended early" } else { "" });
-        if epochs < done {
-            return Err(Error::invalid(
-                format!(
-                    "the training in {} has had {done} epochs, --epochs asks for {epochs} in all",
-                    folder.display()
-                ),
-                format!("give --epochs {done} or more"),
-            ));
-        }
-        say(format!("resuming  {}: {done} epochs were done{ended}", folder.display()))?;
-    } else if let Some(kept) = &kept {
-        say(format!(
-            "saving    to {} after each epoch; Ctrl-C ends after the step, saved",
-            kept.folder.display()
-        ))?;
-    }
-    say(format!("\n{}", model.summary()?))?;
-
     let quiet = matches!(preset.source, Source::Gate(_));
-    let mut keeper = preset.keeper();
-    let mut fit = Fit::new()
-        .epochs(epochs)
-        .batch_size(batch_size)
-        .verbose(arguments.verbose.unwrap_or(u8::from(!quiet)));
-    if let Some(validation) = &data.validation {
-        fit = fit.validation(validation);
-    }
-    if let Some(keeper) = &mut keeper {
-        fit = fit.callback(keeper);
-    }
-    let mut interrupt = kept.as_ref().map(|_| Interrupt::new()).transpose()?;
-    if let Some(interrupt) = &mut interrupt {
-        fit = fit.callback(interrupt);
-    }
-    if let Some(kept) = &mut kept {
-        fit = fit.checkpoints(&mut kept.checkpoints);
-        if let Some((_, resume)) = kept.before.take() {
-            fit = fit.resume(resume);
-        }
-    }
-    model.fit(&data.train, fit)?;
-    let history = model.history().clone();
-    if let Some(kept) = &kept
-        && keep::interrupted(
-            history.epochs.len(),
-            epochs,
-            keeper.as_ref().is_some_and(|k| k.stopped_epoch().is_some()),
-        )
-    {
-        keep::how_to_go_on(preset.name, &kept.folder, history.epochs.len(), model.paused())?;
-        std::process::exit(130); // as programs do that Ctrl-C ended
-    }
-    if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
-        return Err(Error::data(
-            format!("training diverged: after epoch {} the loss is no longer a number", epoch + 1),
-            "give a lower --learning-rate, or another --optimizer",
-        ));
-    }
-    let test = data.test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
+    let training = Training {
+        preset,
+        data: &data,
+        device: &device,
+        optimizer: &optimizer,
+        keep: arguments.early_stopping.map_or(preset.keep, Keep::BestWithPatience),
+        epochs,
+        batch_size,
+        seed,
+        verbose: arguments.verbose.unwrap_or(u8::from(!quiet)),
+    };
+    say(format!("\n{}", training.model()?.summary()?))?;
+    let mut callbacks = callbacks(arguments, preset, &data)?;
+    let mut kept = Kept::open(arguments, preset, &data, &device)?;
+    let mut trained = training.run(&mut callbacks, kept.as_mut())?;
 
     if let Source::Gate(_) = preset.source {
-        truth_table(&mut model, &data.train)?;
+        truth_table(&mut trained.model, &data.train)?;
     }
-    let best = keeper.as_ref().and_then(EarlyStopping::best_epoch);
-    if let Some(best) = best {
-        let (last, best) = (history.epochs.len(), best + 1);
+    if let Some(best) = trained.best {
+        let (last, best) = (trained.history.epochs.len(), best + 1);
+        let watched = if data.validation.is_some() { "val_loss" } else { "loss" };
         say(format!(
-            "Ended with epoch {last}; the weights are those of epoch {best}, with the lowest val_loss."
+            "Ended with epoch {last}; the weights are those of epoch {best}, with the lowest {watched}."
         ))?;
     }
-    let kept = best.unwrap_or(history.epochs.len() - 1);
-    compare(preset, &history, kept, test.as_ref())?;
-    let rate = samples_per_second(&history, data.train.len());
+    compare(preset, &trained)?;
+    let rate = samples_per_second(&trained.history, samples_trained(preset, &data));
     say(format!("{rate:.0} samples/s in training, validation not counted"))?;
 
     let Some(path) = &arguments.json else { return Ok(()) };
@@ -196,38 +162,46 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         device: device.name().to_string(),
         threads: device.threads(),
         seed,
-        parameters: model.parameter_count()?,
-        weights_sha256: fingerprint(&model.get_weights()?),
+        parameters: trained.model.parameter_count()?,
+        weights_sha256: fingerprint(&trained.model.get_weights()?),
         samples_per_second: rate,
-        epochs: history.epochs.iter().map(Into::into).collect(),
-        test: test.as_ref().map(Into::into),
+        epochs: trained.history.epochs.iter().map(Into::into).collect(),
+        folds: trained.folds.iter().map(Into::into).collect(),
+        test: trained.test.as_ref().map(Into::into),
     };
     report.write(path)
 }
 
-/// A folder that keeps the training, and if it kept one before, that one's model and how it goes on.
-struct Kept {
-    folder: PathBuf,
-    checkpoints: Checkpoints,
-    before: Option<(Sequential, Resume)>,
+/// What the options hang into the training.
+fn callbacks(arguments: &Arguments, preset: &Preset, data: &Parts) -> Result<Vec<Box<dyn Callback>>> {
+    let options = [
+        ("--log", arguments.log.is_some()),
+        ("--early-stopping", arguments.early_stopping.is_some()),
+        ("--reduce-lr", arguments.reduce_lr.is_some()),
+        ("--save", arguments.save.is_some()),
+    ];
+    if let Some((option, _)) = options.into_iter().find(|(_, given)| *given && preset.folds > 0) {
+        return Err(Error::invalid(
+            format!("`{}` trains {} models, one for each fold", preset.name, preset.folds),
+            format!("leave {option} out, or train another preset"),
+        ));
+    }
+    let monitor = if data.validation.is_some() { "val_loss" } else { "loss" };
+    let mut callbacks: Vec<Box<dyn Callback>> = Vec::new();
+    if let Some(patience) = arguments.reduce_lr {
+        callbacks.push(Box::new(ReduceLROnPlateau::new(monitor).patience(patience).verbose(true)));
+    }
+    if let Some(path) = &arguments.log {
+        callbacks.push(Box::new(CsvLogger::new(path).append(arguments.resume.is_some()))); // last: it logs the learning rate as well
+    }
+    Ok(callbacks)
 }
 
-fn kept(arguments: &Arguments, preset: &Preset, data: &Parts, device: &Device) -> Result<Option<Kept>> {
-    let seen = || keep::fingerprint(std::iter::once(&data.train).chain(&data.validation));
-    match (&arguments.save, &arguments.resume) {
-        (Some(folder), _) => {
-            let run = keep::run(arguments, preset.name, device.name(), seen())?;
-            let checkpoints = Checkpoints::create(folder)?.run(run);
-            Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None }))
-        }
-        (None, Some(folder)) => {
-            let (model, resume, checkpoints) = Checkpoints::resume(folder, device)?;
-            let seen = seen();
-            keep::check_data(resume.run(), &seen, folder)?;
-            let checkpoints = checkpoints.run(keep::run(arguments, preset.name, device.name(), seen)?);
-            Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)) }))
-        }
-        (None, None) => Ok(None),
+/// How many samples an epoch goes through.
+fn samples_trained(preset: &Preset, data: &Parts) -> usize {
+    match preset.folds {
+        0 => data.train.len(),
+        k => data.train.len() - data.train.len() / k,
     }
 }
 
@@ -258,22 +232,20 @@ fn truth_table(model: &mut Sequential, rows: &Dataset) -> Result<()> {
 }
 
 /// The figures beside the published ones.
-fn compare(preset: &Preset, history: &History, kept: usize, test: Option<&Scores>) -> Result<()> {
+fn compare(preset: &Preset, trained: &Trained) -> Result<()> {
     let published = &preset.published;
     let mut table = table(&["", "loss", "published", "accuracy", "published"]);
-    let mut row = |what: &str, loss: Option<f64>, accuracy: Option<f64>, by: Figures| {
+    let mut row = |part: &str, by: Figures| {
+        let (loss, accuracy) = (trained.figure(part, "loss"), trained.figure(part, "accuracy"));
         if loss.is_some() || accuracy.is_some() {
             let own = |figure: Option<f64>| figure.map_or("".into(), |f| format!("{f:.4}"));
             let theirs = |figure: Figure| figure.to_string();
-            table.add_row([what, &own(loss), &theirs(by.loss), &own(accuracy), &theirs(by.accuracy)]);
+            table.add_row([part, &own(loss), &theirs(by.loss), &own(accuracy), &theirs(by.accuracy)]);
         }
     };
-    row("training", history.last("loss"), history.last("accuracy"), published.training);
-    let kept = history.epochs.get(kept).map(|epoch| &epoch.scores);
-    let of = |name: &str| kept.and_then(|scores| scores.get(name));
-    row("validation", of("val_loss"), of("val_accuracy"), published.validation);
-    let of = |name: &str| test.and_then(|scores| scores.get(name));
-    row("test", of("loss"), of("accuracy"), published.test);
+    row("training", published.training);
+    row("validation", published.validation);
+    row("test", published.test);
     say(table)?;
     match published.note {
         "" => Ok(()),

@@ -42,9 +42,9 @@ class Model:
         self.weights = weights
 
 
-def figures(rng, epochs):
+def figures(rng, epochs, edges):
     """A walk that gets better, then hardly; on a grid of eighths or of tenths, which float64 cannot hold."""
-    grid = rng.choice([0.125, 0.1, 0.01])
+    grid = 0.1 if edges else rng.choice([0.125, 0.1, 0.01])
     steps = rng.choice([[-2, -1, -1, 0, 1], [-1, 0, 0, 1], [-1, 0, 1], [-3, -1, 0, 2]])
     spoilt = rng.choice([0, 0, 0.05, 0.2])
     at, values = rng.randint(5, 30), []
@@ -102,9 +102,13 @@ def case(number, folder):
     rng = random.Random(number)
     epochs = rng.randint(1, 30)
     names = ["loss", "accuracy", "val_loss", "val_accuracy"]
-    script = {name: figures(rng, epochs) for name in names}
+    edges = number % 2 == 0  # every second with changes of min_delta to within a rounding
+    script = {name: figures(rng, epochs, edges) for name in names}
     kinds = rng.choice([["EarlyStopping"], ["ReduceLROnPlateau"], list(MAKE), list(MAKE)])
     chosen = [(kind, MAKE[kind](rng)) for kind in kinds]
+    for _, options in chosen:
+        if edges and "min_delta" in options:
+            options["min_delta"] = rng.choice([0.1, 0.2, 0.3])
     if len(chosen) > 1 and number % 3 == 0:  # every third pair, with a log
         chosen.append(("CSVLogger", {}))
         rng.shuffle(chosen)
