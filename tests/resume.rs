@@ -88,6 +88,7 @@ fn a_training_in_parts_is_a_training_in_one() {
     let data = noise();
     for (preset, options) in [
         ("mnist-mlp", "--limit 50 --seed 3 --batch-size 16 --verbose 0 --data"),
+        ("mnist-mlp", "--reduce-lr 1 --learning-rate 0.03 --batch-size 16 --verbose 0 --data"),
         ("mnist-cnn", "--limit 16 --batch-size 8 --verbose 0 --data"),
         ("mnist-lstm", "--limit 16 --batch-size 8 --optimizer nadam --verbose 0 --data"),
         ("xor", "--device reference"),
@@ -138,6 +139,7 @@ fn another_training_is_refused() {
         ("mnist-mlp --batch-size 7", "began with --batch-size 128, not with --batch-size 7"),
         ("mnist-mlp --optimizer sgd", "began with --optimizer adam"),
         ("mnist-mlp --learning-rate 0.5", "began with --learning-rate 0.001"),
+        ("mnist-mlp --reduce-lr 3", "began without --reduce-lr, not with --reduce-lr 3"),
         ("mnist-mlp --limit 41", "began with --limit 40"),
         ("mnist-mlp --device reference", "began with --device"),
     ] {
