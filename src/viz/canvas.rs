@@ -83,14 +83,14 @@ impl Canvas {
                 format!("draw less in one picture: its sides are {LARGEST} pixels at most"),
             ));
         }
-        let mut out = Out::default();
-        out.svg = format!(
+        let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} \
              {height}\" role=\"img\" aria-label=\"{}\" font-family=\"{}\">\n\
              <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n",
             escaped(title),
             font::FAMILIES,
         );
+        let out = Out { svg, ..Out::default() };
         Ok(Canvas { out: Rc::new(RefCell::new(out)), width, height })
     }
 

@@ -138,7 +138,7 @@ impl Confusion {
         let digits = self.counts.iter().flatten().max().map_or(1, |c| c.to_string().len()) as f64;
         let cell = match n {
             ..=12 => (digits * 8.0 + 10.0).clamp(44.0, 90.0),
-            ..=30 => (digits * 6.6 + 6.0).clamp(26.0, 60.0),
+            13..=30 => (digits * 6.6 + 6.0).clamp(26.0, 60.0),
             _ => (720.0 / n as f64).clamp(1.0, 14.0),
         };
         let side = cell * n as f64;

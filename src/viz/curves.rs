@@ -112,7 +112,7 @@ impl Curves<'_> {
             .iter()
             .flat_map(|p| [&p.training, &p.validation])
             .flatten()
-            .filter(|v| !(v.abs() <= FAR))
+            .filter(|v| v.is_nan() || v.abs() > FAR)
             .count();
         let note = match missing {
             0 => String::new(),
