@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     /// The end of reading.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] for an entry that nobody asked for.
+    /// [`Mistake::UnknownName`](crate::Mistake::UnknownName) for an entry that nobody asked for.
     pub fn finish(self) -> Result<()> {
         match self.config.keys().find(|key| !self.known.contains(&key.as_str())) {
             Some(key) => Err(self.unknown(key, &self.known)),

@@ -200,7 +200,7 @@ impl Collection {
     /// The set of that name.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] with the nearest.
+    /// [`Mistake::UnknownName`](crate::Mistake::UnknownName) with the nearest.
     pub fn named(name: &str) -> Result<&'static Collection> {
         COLLECTIONS
             .iter()

@@ -97,7 +97,7 @@ impl Table {
     /// The column of that name.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] with the nearest.
+    /// [`Mistake::UnknownName`](crate::Mistake::UnknownName) with the nearest.
     pub fn column(&self, name: &str) -> Result<&Column> {
         self.columns.iter().find(|c| c.name == name).ok_or_else(|| {
             let known: Vec<&str> = self.names().into_iter().take(40).collect();
