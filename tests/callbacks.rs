@@ -363,7 +363,7 @@ fn settings_that_make_no_sense_are_explained_before_training() {
     assert!(told(&mut reduce().factor(1.0), model(0.1)).contains("factor is 1, which reduces nothing"));
     assert!(told(&mut reduce().factor(f64::NAN), model(0.1)).contains("factor is NaN"));
     assert!(told(&mut reduce().min_lr(-1.0), model(0.1)).contains("min_lr is -1"));
-    assert!(told(&mut ReduceLROnPlateau::new("val_loss"), model(0.1)).contains("no validation data"));
+    assert!(told(&mut ReduceLROnPlateau::new("val_loss"), model(0.1)).contains("the epochs have only loss"));
     let mut figure = EarlyStopping::new("learning_rate");
     let e =
         model(0.1).fit(&line(), Fit::new().verbose(0).callback(&mut reduce().clone()).callback(&mut figure));

@@ -136,9 +136,11 @@ fn read_part(folder: &Path, part: &str, files: &Files) -> Result<Dataset> {
         return Err(Error::format(&labels_path, problem, "labels are one byte each, in one dimension"));
     }
     let (first, classes) = (files.first_label, files.classes);
-    if let Some(i) = labels.bytes().iter().position(|&l| l < first) {
+    let last = (first as usize + classes).saturating_sub(1);
+    let outside = |&l: &u8| first > 0 && !(first as usize..=last).contains(&(l as usize));
+    if let Some(i) = labels.bytes().iter().position(outside) {
         let problem = format!("label {} at position {i} is outside the {classes} classes", labels.bytes()[i]);
-        return Err(Error::format(&labels_path, problem, format!("labels begin at {first}")));
+        return Err(Error::format(&labels_path, problem, format!("labels go from {first} to {last}")));
     }
     let numbers: Vec<u32> = labels.bytes().iter().map(|&l| u32::from(l - first)).collect();
     check_labels(&numbers, 1, classes, || None).map_err(|e| e.in_file(&labels_path))?;

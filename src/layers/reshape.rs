@@ -42,13 +42,22 @@ impl Reshape {
 
 impl FromConfig for Reshape {
     fn from_config(r: &mut Reader) -> Result<Reshape> {
-        // -1 stands for whatever is left.
-        let mut target: Vec<Value> = r.need("target_shape")?;
+        let Target(target, free) = r.need("target_shape")?;
+        Ok(Reshape { target, free })
+    }
+}
+
+/// A shape, one of whose extents may be -1, which stands for whatever is left.
+struct Target(Shape, Option<usize>);
+
+impl FromValue for Target {
+    fn from_value(value: &Value) -> Result<Target> {
+        let mut target = Vec::<Value>::from_value(value)?;
         let free = target.iter().position(|extent| *extent == json!(-1));
         if let Some(free) = free {
             target[free] = 1.into();
         }
-        Ok(Reshape { target: Shape::from_value(&target.into())?, free })
+        Ok(Target(Shape::from_value(&target.into())?, free))
     }
 }
 
