@@ -236,8 +236,6 @@ fn a_second_ctrl_c_ends_at_once() {
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
-    assert!(
-        handgrad::Sequential::load(Path::new(&at).join("last.safetensors")).unwrap().history().epochs.len()
-            >= 1
-    );
+    let saved = handgrad::Sequential::load(Path::new(&at).join("last.safetensors")).unwrap();
+    assert!(!saved.history().epochs.is_empty());
 }
