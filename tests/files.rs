@@ -253,8 +253,9 @@ fn numpy_and_we_read_each_other() {
     assert_eq!(weights[1].values, [1.0, 2.0, 3.0]); // compressed, 64 bits
     assert_eq!(weights[2].values, [1e-30, 2.0, -3.0, 4.0, 5.0, 6e30].map(|v: f64| f64::from(v as f32)));
 
-    let python = std::env::var("HANDGRAD_PYTHON").unwrap_or("python3".into());
-    let path = tempfile::tempdir().unwrap().keep().join("w.npz");
+    let python = std::env::var("HANDGRAD_KERAS_PYTHON").unwrap_or("python3".into());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.npz");
     model.save_weights(&path).unwrap();
     let script = "import sys, numpy as np\nf = np.load(sys.argv[1])\n\
                   for n in f.files: print(n, f[n].dtype, f[n].shape, [float(x) for x in f[n].ravel()])";
@@ -262,7 +263,7 @@ fn numpy_and_we_read_each_other() {
     let Some(output) = output.ok().filter(|o| o.status.success()) else {
         assert!(std::env::var("HANDGRAD_REQUIRE_ALL").as_deref() != Ok("1"), "{python} has no numpy");
         eprintln!(
-            "SKIPPED: numpy did not read our file, since {python} has no numpy (HANDGRAD_PYTHON names another)"
+            "SKIPPED: numpy did not read our file, since {python} has no numpy (HANDGRAD_KERAS_PYTHON names another)"
         );
         return;
     };

@@ -111,28 +111,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.resume.clone() {
         keep::take_over(&mut arguments, preset.name, folder)?;
     }
-    let arguments = &arguments;
-    check(arguments)?;
-    let seed = arguments.seed.unwrap_or(0);
+    check(&arguments)?;
+    let (name, rate) = (arguments.optimizer.clone(), arguments.learning_rate);
     let optimizer = || {
-        let mut optimizer = match &arguments.optimizer {
+        let mut optimizer = match &name {
             Some(name) => name.parse()?,
             None => preset.optimizer()?,
         };
-        if let Some(rate) = arguments.learning_rate {
+        if let Some(rate) = rate {
             optimizer.set_learning_rate(rate)?;
         }
         Ok::<Optimizer, Error>(optimizer)
     };
     let shown = optimizer()?;
+    // What was not said is the preset's: a folder that keeps the training remembers it.
+    let seed = *arguments.seed.get_or_insert(0);
+    let epochs = *arguments.epochs.get_or_insert(preset.epochs);
+    let batch_size = *arguments.batch_size.get_or_insert(preset.batch_size);
+    arguments.optimizer.get_or_insert_with(|| shown.name().to_string());
+    arguments.learning_rate.get_or_insert(shown.learning_rate_now());
+    let arguments = &arguments;
     let (device, why_no_gpu) = choose_device(arguments)?;
     if let Some(path) = &arguments.json {
         drop(AtomicFile::create(path)?);
     }
     let plots = Plots::wanted(arguments)?;
     let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
-    let epochs = arguments.epochs.unwrap_or(preset.epochs);
-    let batch_size = arguments.batch_size.unwrap_or(preset.batch_size);
 
     announce(preset, &data, &device)?;
     if let Some(why) = why_no_gpu {
