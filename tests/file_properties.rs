@@ -106,8 +106,11 @@ fn within<T>(len: usize, read: impl FnOnce() -> T) -> T {
 
 /// A file that is kept and overwritten: a rename for each case would take longer than all else.
 fn place(name: &str, bytes: &[u8]) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let path = FOLDER.get_or_init(|| tempfile::tempdir().unwrap().keep()).join(name);
+    // Each test runs on a thread of its own, and must not find another's file.
+    thread_local! {
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().unwrap();
+    }
+    let path = FOLDER.with(|folder| folder.path().join(name));
     std::fs::write(&path, bytes).unwrap();
     path
 }
