@@ -220,7 +220,7 @@ const GATE: Preset = Preset {
     folds: 0,
     keep: Keep::Last,
     published: Published { training: Figures::about(0.07, 1.0), ..UNPUBLISHED },
-    tolerance: Tolerance { accuracy: 0.01, loss: Some(0.02) }, // over 100 seeds, 0.0625 to 0.09
+    tolerance: Tolerance { accuracy: 0.01, loss: Some(0.02) }, // seeds 0 to 3 gave 0.064 to 0.080
     slow: false,
 };
 
