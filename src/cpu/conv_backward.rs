@@ -7,11 +7,11 @@ use super::Cpu;
 use super::conv::{
     Images, Lines, MAX_PARTS, MAX_TASKS, TASK, WIDEST, check_kernel, cut, padded, parts, position,
 };
-use super::gemm::{AddParts, Cut};
+use super::gemm::Cut;
 use super::pack::{Matrix, PackPanels, pack};
 use super::parallel::{self, OWN, Pieces, rows_per_task};
 use super::pool::images;
-use super::simd::Isa;
+use super::simd::{Isa, Kernel, Simd};
 use super::tile::{self, Tail, Tile, Walk};
 use crate::error::Result;
 use crate::tensor::{View, ViewMut};
@@ -63,8 +63,7 @@ pub(super) fn conv_backward_kernel(
     let partial = &partial[..(parts - 1) * size];
     let per_task = rows_per_task(size, parts);
     cpu.pool.run_chunks(dk, per_task, |task, dk| {
-        let (first, n) = (task * per_task, dk.len());
-        cpu.isa.run(AddParts { sums: partial, size, first, n, tail: Tail::ADD, c: dk }); // one long row
+        cpu.isa.run(AddParts { partial, size, first: task * per_task, dk });
     });
     Ok(())
 }
@@ -165,6 +164,28 @@ impl BackwardKernel<'_> {
                 }
             }
         });
+    }
+}
+
+/// dK = dK + the other partial sums, in order.
+struct AddParts<'a> {
+    partial: &'a [f32],
+    size: usize,
+    first: usize,
+    dk: &'a mut [f32],
+}
+
+impl Kernel for AddParts<'_> {
+    type Output = ();
+
+    /// A plain loop, which the compiler turns into registers of the set that it is compiled for.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for more in self.partial.chunks_exact(self.size) {
+            for (d, m) in self.dk.iter_mut().zip(&more[self.first..]) {
+                *d += m;
+            }
+        }
     }
 }
 

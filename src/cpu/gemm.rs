@@ -339,15 +339,15 @@ pub(super) fn multiply_panels(
 }
 
 /// C = tail(Σ of the partial sums, in order) for some rows.
-pub(super) struct AddParts<'a, 'b> {
-    pub(super) sums: &'a [f32],
+struct AddParts<'a, 'b> {
+    sums: &'a [f32],
     /// From one partial sum to the next.
-    pub(super) size: usize,
+    size: usize,
     /// Where the rows begin in each.
-    pub(super) first: usize,
-    pub(super) n: usize,
-    pub(super) tail: Tail<'a>,
-    pub(super) c: &'b mut [f32],
+    first: usize,
+    n: usize,
+    tail: Tail<'a>,
+    c: &'b mut [f32],
 }
 
 impl Kernel for AddParts<'_, '_> {
