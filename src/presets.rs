@@ -6,6 +6,8 @@
 //! | MNIST | `mnist-mlp`, `mnist-cnn` (also `mnist`), `mnist-lstm` |
 //! | Fashion-MNIST | `fashion-softmax`, `fashion-sigmoid`, `fashion-relu`, `fashion-adam`, `fashion-dropout`, `fashion-early-stopping`, `fashion-sgd-classifier` |
 
+mod published;
+
 use crate::activations::Activation::{Linear, Relu, Sigmoid, Softmax};
 use crate::callbacks::EarlyStopping;
 use crate::data::{Dataset, ImageDataset, Targets, fashion_mnist, mnist};
@@ -16,6 +18,7 @@ use crate::losses::Loss;
 use crate::model::Sequential;
 use crate::optimizers::Optimizer;
 use crate::schedules::Schedule;
+pub use published::{Figure, Figures, Published, Tolerance};
 use std::fmt;
 use std::path::Path;
 
@@ -69,16 +72,6 @@ pub struct Preset {
     pub slow: bool,
 }
 
-/// How far figures may be from the published ones, from seed to seed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tolerance {
-    /// Accuracies: 0.01 everywhere.
-    pub accuracy: f64,
-    /// Losses; `None` where they say less than the accuracies, as the loss of a model that has learnt its samples by
-    /// heart.
-    pub loss: Option<f64>,
-}
-
 /// Where a preset's data comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Source {
@@ -111,98 +104,6 @@ pub enum Keep {
     BestWithPatience(usize),
 }
 
-impl Published {
-    /// Each published figure: of which part (`training`, `validation`, `test`), which (`loss`, `accuracy`), and what.
-    pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, Figure)> {
-        let parts = [("training", self.training), ("validation", self.validation), ("test", self.test)];
-        let figures = parts.map(|(part, of)| [(part, "loss", of.loss), (part, "accuracy", of.accuracy)]);
-        figures.into_iter().flatten().filter(|(.., figure)| *figure != Figure::Unpublished)
-    }
-}
-
-/// A published figure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs)] // the names say it
-pub enum Figure {
-    Unpublished,
-    About(f64),
-    AtLeast(f64),
-    Between(f64, f64),
-}
-
-impl Figure {
-    /// Whether a figure of one's own agrees, to within `tolerance`; anything agrees with what was not published.
-    pub fn agrees(self, own: f64, tolerance: f64) -> bool {
-        match self {
-            Figure::Unpublished => true,
-            Figure::About(x) => (own - x).abs() <= tolerance,
-            Figure::AtLeast(x) => own >= x,
-            Figure::Between(a, b) => own >= a - tolerance && own <= b + tolerance,
-        }
-    }
-}
-
-impl Figure {
-    /// How far a figure of one's own is above (or, negative, below) what was published; 0 inside a range or above a least
-    /// value. NaN for what was not published.
-    pub fn difference(self, own: f64) -> f64 {
-        match self {
-            Figure::Unpublished => f64::NAN,
-            Figure::About(x) => own - x,
-            Figure::AtLeast(x) => (own - x).min(0.0),
-            Figure::Between(a, b) => own - own.clamp(a, b),
-        }
-    }
-}
-
-impl fmt::Display for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Figure::Unpublished => Ok(()),
-            Figure::About(x) => write!(f, "{x:.4}"),
-            Figure::AtLeast(x) => write!(f, "at least {x}"),
-            Figure::Between(a, b) => write!(f, "{a} to {b}"),
-        }
-    }
-}
-
-/// Loss and accuracy of one part of the data.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Figures {
-    /// The loss.
-    pub loss: Figure,
-    /// The accuracy.
-    pub accuracy: Figure,
-}
-
-impl Figures {
-    const NONE: Figures = Figures { loss: Figure::Unpublished, accuracy: Figure::Unpublished };
-
-    const fn about(loss: f64, accuracy: f64) -> Figures {
-        Figures { loss: Figure::About(loss), accuracy: Figure::About(accuracy) }
-    }
-
-    const fn at_least(accuracy: f64) -> Figures {
-        Figures { loss: Figure::Unpublished, accuracy: Figure::AtLeast(accuracy) }
-    }
-}
-
-/// What others had.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Published {
-    /// On the samples that were trained on, over the last epoch.
-    pub training: Figures,
-    /// On those set aside, with the weights that were kept.
-    pub validation: Figures,
-    /// On the test set, with the weights that were kept.
-    pub test: Figures,
-    /// What the figures do not say.
-    pub note: &'static str,
-}
-
-const UNPUBLISHED: Published =
-    Published { training: Figures::NONE, validation: Figures::NONE, test: Figures::NONE, note: "" };
-
 /// What all logic gates share.
 const GATE: Preset = Preset {
     name: "",
@@ -219,7 +120,7 @@ const GATE: Preset = Preset {
     validation: 0.0,
     folds: 0,
     keep: Keep::Last,
-    published: Published { training: Figures::about(0.07, 1.0), ..UNPUBLISHED },
+    published: Published { training: Figures::about(0.07, 1.0), ..Published::NOTHING },
     tolerance: Tolerance { accuracy: 0.01, loss: Some(0.02) }, // seeds 0 to 3 gave 0.064 to 0.080
     slow: false,
 };
@@ -232,7 +133,7 @@ const MNIST: Preset = Preset {
     optimizer: "adam",
     batch_size: 128,
     epochs: 5,
-    published: UNPUBLISHED,
+    published: Published::NOTHING,
     tolerance: Tolerance { accuracy: 0.01, loss: None },
     ..GATE
 };
@@ -253,7 +154,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             training: Figures { loss: Figure::About(0.25), accuracy: Figure::Between(0.25, 0.5) },
             note: "no line separates the two classes: one unit cannot learn it",
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         ..GATE
     },
@@ -266,7 +167,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             training: Figures::about(0.042, 1.0),
             note: "over many seeds the final loss is 0.06 in the median",
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         tolerance: Tolerance { accuracy: 0.01, loss: Some(0.04) },
         ..GATE
@@ -291,7 +192,7 @@ pub const PRESETS: [Preset; 15] = [
         summary: "two convolutions with pooling and dropout, two dense layers",
         sample: &[28, 28, 1],
         model: cnn,
-        published: Published { test: Figures::at_least(0.99), ..UNPUBLISHED },
+        published: Published { test: Figures::at_least(0.99), ..Published::NOTHING },
         slow: true,
         ..MNIST
     },
@@ -300,7 +201,7 @@ pub const PRESETS: [Preset; 15] = [
         summary: "28 rows of 28 pixels, LSTM 128, 10 softmax",
         model: lstm,
         epochs: 10,
-        published: Published { test: Figures::at_least(0.98), ..UNPUBLISHED },
+        published: Published { test: Figures::at_least(0.98), ..Published::NOTHING },
         slow: true,
         ..MNIST
     },
@@ -312,7 +213,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             training: Figures::about(0.4358, 0.8551),
             validation: Figures::about(0.4579, 0.8483),
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         ..FASHION
     },
@@ -321,7 +222,7 @@ pub const PRESETS: [Preset; 15] = [
         summary: "784-100 sigmoid-10 softmax",
         model: sigmoid,
         optimizer: "rmsprop",
-        published: Published { training: Figures::about(0.3335, 0.8784), ..UNPUBLISHED },
+        published: Published { training: Figures::about(0.3335, 0.8784), ..Published::NOTHING },
         ..FASHION
     },
     Preset {
@@ -331,7 +232,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             training: Figures::about(0.3141, 0.8867),
             validation: Figures::about(0.3683, 0.8726),
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         ..FASHION
     },
@@ -341,7 +242,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             training: Figures::about(0.3087, 0.8856),
             validation: Figures::about(0.3526, 0.8733),
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         ..FASHION
     },
@@ -351,7 +252,7 @@ pub const PRESETS: [Preset; 15] = [
         model: dropout,
         epochs: 20,
         keep: Keep::Best,
-        published: Published { validation: Figures::about(0.3154, 0.8878), ..UNPUBLISHED },
+        published: Published { validation: Figures::about(0.3154, 0.8878), ..Published::NOTHING },
         ..FASHION
     },
     Preset {
@@ -363,7 +264,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             validation: Figures::about(0.3166, 0.8863),
             note: "stopped near epoch 13",
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         ..FASHION
     },
@@ -380,7 +281,7 @@ pub const PRESETS: [Preset; 15] = [
         published: Published {
             validation: Figures { loss: Figure::Unpublished, accuracy: Figure::About(0.8196) },
             note: "scikit-learn's SGDClassifier, 5 passes; with 100 passes (`--epochs 100`) 0.8419",
-            ..UNPUBLISHED
+            ..Published::NOTHING
         },
         slow: true,
         ..FASHION

@@ -1,64 +1,15 @@
 //! Files of models and weights as the world has them: cut, changed, hostile. Reading one ends in a model or in one clear
 //! sentence, and never allocates more than it may: 4 times the file, and 64 MiB.
 
+#[path = "support/held.rs"]
+mod held;
+
 use handgrad::layers::*;
 use handgrad::model::{Compile, Fit};
 use handgrad::{Activation, Device, Sequential, data::Dataset, io};
 use proptest::prelude::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with the bytes that each thread holds counted.
-struct Counting;
-
-impl Counting {
-    fn grew(by: usize) {
-        NOW.set(NOW.get() + by);
-        PEAK.set(PEAK.get().max(NOW.get()));
-    }
-
-    fn shrank(by: usize) {
-        NOW.set(NOW.get().saturating_sub(by)); // another thread may have allocated it
-    }
-}
-
-// SAFETY: every method passes its arguments on to the system's allocator unchanged, whose contract is ours.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::grew(layout.size());
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Counting::grew(layout.size());
-        // SAFETY: the caller keeps `alloc_zeroed`'s contract.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        Counting::shrank(layout.size());
-        // SAFETY: the block came from `System`, with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Counting::grew(size); // old and new may exist together
-        Counting::shrank(layout.size());
-        // SAFETY: the block came from `System`, with this layout.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn model() -> Sequential {
     Sequential::new()
@@ -96,11 +47,8 @@ fn files() -> &'static [Vec<u8>; 2] {
 
 /// Runs `read` and fails if it allocated more than it may for a file of `len` bytes.
 fn within<T>(len: usize, read: impl FnOnce() -> T) -> T {
-    PEAK.set(NOW.get());
-    let before = NOW.get();
-    let result = read();
-    let peak = PEAK.get().saturating_sub(before);
-    assert!(peak <= 4 * len + (64 << 20), "{peak} bytes for a file of {len}");
+    let (result, peak) = held::peak(read);
+    assert!(peak <= held::most(len), "{peak} bytes for a file of {len}");
     result
 }
 

@@ -1,70 +1,14 @@
 //! Files as the world has them: broken, cut, overlong, hostile. Whatever comes, reading one ends in the right array or in
 //! one clear sentence, and never allocates more than it may.
 
+#[path = "support/held.rs"]
+mod held;
+
 use flate2::{Compression, write::GzEncoder};
 use handgrad::data::{Element, Idx, mnist};
+use held::peak;
 use proptest::prelude::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Write;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with the bytes that each thread holds counted.
-struct Counting;
-
-impl Counting {
-    fn grew(by: usize) {
-        NOW.set(NOW.get() + by);
-        PEAK.set(PEAK.get().max(NOW.get()));
-    }
-
-    fn shrank(by: usize) {
-        NOW.set(NOW.get().saturating_sub(by)); // another thread may have allocated it
-    }
-}
-
-// SAFETY: every method passes its arguments on to the system's allocator unchanged, whose contract is ours.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::grew(layout.size());
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Counting::grew(layout.size());
-        // SAFETY: the caller keeps `alloc_zeroed`'s contract.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        Counting::shrank(layout.size());
-        // SAFETY: the block came from `System`, with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Counting::grew(size); // old and new may exist together
-        Counting::shrank(layout.size());
-        // SAFETY: the block came from `System`, with this layout.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most that this thread held while `f` ran, beyond what it held before.
-fn peak<T>(f: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.get();
-    PEAK.set(before);
-    let result = f();
-    (result, PEAK.get() - before)
-}
 
 /// What the reader's own buffers, gzip's tables and an error's text may take.
 const SLACK: usize = 256 << 10;

@@ -3,6 +3,9 @@
 //! The first half reads `tests/keras/`, which `make.py` there made with Keras 3.15.1. The second half runs Keras itself,
 //! in the Python that `HANDGRAD_KERAS_PYTHON` names: `tests/fetch_keras.sh` gets one.
 
+#[path = "support/held.rs"]
+mod held;
+
 use handgrad::data::{Dataset, Features, Targets};
 use handgrad::io::{self, keras};
 use handgrad::layers::*;
@@ -10,8 +13,6 @@ use handgrad::model::{Compile, Fit};
 use handgrad::optimizers::{Adam, RmsProp, Sgd};
 use handgrad::{Activation, Error, Optimizer, Rng, Sequential, Shape};
 use serde_json::{Value, json};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
@@ -346,60 +347,12 @@ fn what_is_saved_here_predicts_the_same_in_keras() {
     assert!(worst <= TOLERANCE, "{said}");
 }
 
-/// Counts what this thread holds.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<i64> = const { Cell::new(0) };
-    static MOST: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64) {
-    // A thread that ends may free after its counters are gone.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
-    });
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
 /// Reads the file whichever way there is; nothing may panic, or hold more than its size allows.
 fn read_hostile(path: &Path, bytes: &[u8], model: &mut Sequential) -> bool {
     fs::write(path, bytes).unwrap();
-    HELD.with(|held| MOST.with(|most| most.set(held.get())));
-    let before = HELD.with(Cell::get);
-    let read = io::load(path).map(drop).is_ok() | keras::load_weights(model, path).is_ok();
-    let used = MOST.with(Cell::get) - before;
-    let most = 4 * bytes.len() as i64 + (64 << 20);
+    let (read, used) =
+        held::peak(|| io::load(path).map(drop).is_ok() | keras::load_weights(model, path).is_ok());
+    let most = held::most(bytes.len());
     assert!(used <= most, "{used} bytes for a file of {}, kept at {}", bytes.len(), path.display());
     read
 }

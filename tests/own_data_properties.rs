@@ -1,69 +1,17 @@
 //! Files of a person's own data as the world has them: whatever is done to a CSV, TOML or PNG file, reading it ends in data or
 //! in one clear sentence, soon, and within four times its size and 64 MiB.
 
+#[path = "support/held.rs"]
+mod held;
+
 use handgrad::data::{Cells, CsvOptions, Missing, Picture, Preparation, Preprocessing, Table, TextEncoding};
 use handgrad::recipe::Recipe;
 use proptest::prelude::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with the bytes that each thread holds counted.
-struct Counting;
-
-impl Counting {
-    fn grew(by: usize) {
-        NOW.set(NOW.get() + by);
-        PEAK.set(PEAK.get().max(NOW.get()));
-    }
-
-    fn shrank(by: usize) {
-        NOW.set(NOW.get().saturating_sub(by)); // another thread may have allocated it
-    }
-}
-
-// SAFETY: every method passes its arguments on to the system's allocator unchanged, whose contract is ours.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::grew(layout.size());
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Counting::grew(layout.size());
-        // SAFETY: the caller keeps `alloc_zeroed`'s contract.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        Counting::shrank(layout.size());
-        // SAFETY: the block came from `System`, with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Counting::grew(size); // old and new may exist together
-        Counting::shrank(layout.size());
-        // SAFETY: the block came from `System`, with this layout.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What came of reading, unless it held more memory than a file of that size may take.
 fn bounded<T>(size: usize, read: impl FnOnce() -> T) -> Result<T, TestCaseError> {
-    let before = NOW.get();
-    PEAK.set(before);
-    let result = read();
-    let peak = PEAK.get() - before;
-    prop_assert!(peak <= 4 * size + (64 << 20), "{} bytes held for a file of {}", peak, size);
+    let (result, peak) = held::peak(read);
+    prop_assert!(peak <= held::most(size), "{} bytes held for a file of {}", peak, size);
     Ok(result)
 }
 

@@ -19,6 +19,7 @@
 //! ```
 
 use crate::error::{Error, Result};
+use crate::tensor::Line;
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
 use std::marker::PhantomData;
@@ -53,11 +54,6 @@ pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
 pub(crate) const OWN: usize = 64 * 1024;
 /// Floats of a thread's [`with_shared`] memory: two megabytes, of which the system gives as much as is touched.
 pub(crate) const SHARED: usize = 512 * 1024;
-
-/// A cache line of floats.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Line([f32; 16]);
 
 thread_local! {
     static OWN_MEMORY: RefCell<Vec<Line>> = RefCell::new(bytemuck::zeroed_vec(OWN / 16));

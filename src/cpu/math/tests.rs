@@ -9,7 +9,6 @@ use crate::cpu::simd::{Isa, Kernel};
 use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Instant;
 
 /// A function under test, and what it should give.
 trait Function: Copy + Sync {
@@ -450,22 +449,6 @@ fn check_all<F: Function>(name: &str, f: F, bound: f64) {
     }
 }
 
-/// The least of many runs over a block between −8 and 8.
-fn time_of_eight_by<F: Function>(name: &str, f: F) {
-    let x = std::array::from_fn(|i| (i * 389 % BLOCK) as f32 / 64.0 - 8.0);
-    let mut b = Block { x, want: [0.0; BLOCK], got: [0.0; BLOCK] };
-    for isa in Isa::available() {
-        let run = |_| {
-            let start = Instant::now();
-            for _ in 0..8 {
-                isa.run(Get(f, std::hint::black_box(&mut b), false));
-            }
-            start.elapsed().as_secs_f64() * 1e9 / BLOCK as f64
-        };
-        println!("{name} on {isa}: {:.2} ns", (0..20_000).map(run).fold(f64::MAX, f64::min));
-    }
-}
-
 /// What each function is held to.
 macro_rules! bounds {
     ($($test:ident: $name:literal $f:ident $bound:literal;)*) => {
@@ -475,12 +458,6 @@ macro_rules! bounds {
                 check_all($name, $f, $bound);
             }
         )*
-        /// What eight floats take, on one thread.
-        #[test]
-        #[ignore = "a measurement: cargo test --release --lib time_of_eight -- --ignored --nocapture"]
-        fn time_of_eight() {
-            $(time_of_eight_by($name, $f);)*
-        }
         /// A quick look, for emulators.
         #[test]
         fn a_sample() {
