@@ -84,6 +84,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// Files that are not where they are looked for.
+    #[error("{problem}")]
+    Missing {
+        /// What is missing, and where.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -113,6 +121,7 @@ impl Error {
             | Error::Invalid { hint, .. }
             | Error::Data { hint, .. }
             | Error::Format { hint, .. }
+            | Error::Missing { hint, .. }
             | Error::Network { hint, .. }
             | Error::Device { hint, .. } => Some(hint).filter(|h| !h.is_empty()).map(String::as_str),
             Error::WrongDevice { .. } => Some("make both with the same `Device`"),

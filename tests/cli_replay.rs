@@ -77,6 +77,13 @@ fn what_is_not_there_is_skipped_aloud_and_what_is_wrong_is_an_error() {
     assert!(code == Some(1) && err.starts_with("error: nothing was replayed"), "{err}");
     assert!(out.contains("skipped   fashion-relu") && out.contains("there is no such folder"), "{out}");
 
+    // Nor where the data is looked for when nobody says where it is.
+    let mut command = handgrad("replay fashion-relu");
+    command.env("HANDGRAD_CACHE", folder.path());
+    let (code, out, err) = ran(command);
+    assert!(code == Some(1) && err.starts_with("error: nothing was replayed"), "{err}");
+    assert!(out.contains("skipped   fashion-relu") && out.contains("handgrad data get"), "{out}");
+
     let broken = data(2);
     std::fs::write(broken.path().join("train-images-idx3-ubyte"), "<html>").unwrap();
     let mut command = handgrad("replay fashion-relu --data");
@@ -138,4 +145,58 @@ fn train_logs_stops_and_reduces() {
     }
     let (code, out, err) = ran(handgrad("train xor --device reference --log /no/such/folder/log.csv"));
     assert!(code == Some(1) && err.contains("cannot write /no/such/folder/log.csv"), "{out}{err}");
+}
+
+/// The log of a training that goes on is the log of one that never stopped, without being named again.
+#[test]
+fn a_resumed_training_goes_on_with_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, log) = (folder.path().join("kept"), folder.path().join("log.csv"));
+    let mut command = handgrad("train xor --device reference --epochs 3 --verbose 0");
+    command.arg("--save").arg(&kept).arg("--log").arg(&log);
+    assert_eq!(ran(command).0, Some(0));
+    let mut command = handgrad("train xor --epochs 5 --verbose 0");
+    command.arg("--resume").arg(&kept);
+    let (code, _, err) = ran(command);
+    assert!(code == Some(0) && err.is_empty(), "{err}");
+    let text = std::fs::read_to_string(log).unwrap();
+    let epochs: Vec<&str> = text.lines().skip(1).filter_map(|row| row.split(',').next()).collect();
+    assert_eq!(epochs, ["0", "1", "2", "3", "4"]);
+}
+
+const RECIPE: &str = "loss = \"mse\"\nepochs = 30\n[optimizer]\nname = \"adam\"\nlearning_rate = 1.0\n\
+                      [[layers]]\ntype = \"Dense\"\nunits = 1\n";
+
+/// One's own model and data: what goes on is what began, and what is shown belongs to the weights that are kept.
+#[test]
+fn own_data_goes_on_with_the_model_that_it_began_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let rows: String = (0..40).map(|i| format!("{i},{}\n", (i * 7) % 11)).collect();
+    std::fs::write(place("data.csv"), format!("x,y\n{rows}")).unwrap();
+    std::fs::write(place("a.toml"), RECIPE).unwrap();
+    std::fs::write(place("b.toml"), RECIPE.replace("1.0", "0.5")).unwrap();
+    let train = |arguments: &str| {
+        let mut command = handgrad("train --csv data.csv --target y --task regression --device reference");
+        command.args(arguments.split_whitespace()).current_dir(folder.path());
+        ran(command)
+    };
+    let (code, out, err) = train("--model a.toml --early-stopping 2 --save kept --json a.json");
+    assert!(code == Some(0) && err.is_empty(), "{err}");
+    // The validation row is that of the best epoch.
+    let report: Value = serde_json::from_slice(&std::fs::read(place("a.json")).unwrap()).unwrap();
+    let losses = report["epochs"].as_array().unwrap().iter().map(|e| e["val_loss"].as_f64().unwrap());
+    let best = losses.fold(f64::INFINITY, f64::min);
+    assert!(out.contains("the weights are those of epoch"), "{out}");
+    let row = out.lines().find(|line| line.starts_with("│ validation")).unwrap();
+    assert!(row.contains(&format!("{best:.4}")), "{row} should say {best}");
+
+    // What was not said when it began, but was so, may be said.
+    let (code, _, err) = train("--resume kept --optimizer adam --learning-rate 1");
+    assert!(code == Some(0) && err.is_empty(), "{err}");
+    let (code, _, err) = train("--resume kept --model b.toml");
+    assert!(code == Some(1) && err.contains("began with another model file"), "{err}");
+    assert_eq!(std::fs::read_to_string(place("kept/model.toml")).unwrap(), RECIPE);
+    let (code, _, err) = train("--resume kept --scale none");
+    assert!(code == Some(1) && err.contains("the same options for its columns"), "{err}");
 }

@@ -55,25 +55,27 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The folder of `--save` or `--resume`, if one is given; `name` is what is trained, on `parts`.
+    /// The folder of `--save` or `--resume`, if one is given; `name` is what is trained, on `parts`; `recipe` the model's
+    /// text, if it has one.
     pub(super) fn open<'a>(
         arguments: &Arguments,
         name: &str,
+        recipe: Option<&str>,
         parts: impl IntoIterator<Item = &'a Dataset>,
         device: &Device,
     ) -> Result<Option<Kept>> {
         let seen = || fingerprint(parts);
         match (&arguments.save, &arguments.resume) {
             (Some(folder), _) => {
-                let said = said(arguments, name, device.name(), seen())?;
+                let said = said(arguments, name, recipe, device.name(), seen())?;
                 let checkpoints = Checkpoints::create(folder)?.run(said);
                 Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None }))
             }
             (None, Some(folder)) => {
                 let (model, resume, checkpoints) = Checkpoints::resume(folder, device)?;
                 let seen = seen();
-                check_data(resume.run(), &seen, folder)?;
-                let checkpoints = checkpoints.run(said(arguments, name, device.name(), seen)?);
+                check_data(resume.run(), &seen, folder, name == NAME)?;
+                let checkpoints = checkpoints.run(said(arguments, name, recipe, device.name(), seen)?);
                 Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)) }))
             }
             (None, None) => Ok(None),
@@ -136,10 +138,18 @@ pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) 
     if arguments.data.is_none() {
         arguments.data = get::<String>(&said, "data")?.map(Into::into);
     }
+    if arguments.log.is_none() {
+        arguments.log = get::<String>(&said, "log")?.map(Into::into);
+    }
     if arguments.epochs.is_none() {
         arguments.epochs = get(&said, "epochs")?;
     }
     Ok(())
+}
+
+/// The text of the model that the training in `folder` began with.
+pub(super) fn recipe(folder: &Path) -> Result<Option<String>> {
+    get(&Checkpoints::said(folder)?, "recipe")
 }
 
 fn get<T: FromValue>(said: &Config, name: &str) -> Result<Option<T>> {
@@ -171,20 +181,23 @@ where
 }
 
 /// What the checkpoints are to say about the training. `device` is the one that computes, `data` a fingerprint.
-fn said(arguments: &Arguments, preset: &str, device: &str, data: String) -> Result<Config> {
-    let folder = match &arguments.data {
-        Some(folder) => {
-            let whole = std::path::absolute(folder).map_err(|source| Error::Io {
-                action: "find",
-                path: folder.clone(),
-                source,
-            })?;
-            Value::from(whole.to_string_lossy())
-        }
-        None => Value::Null,
+fn said(
+    arguments: &Arguments,
+    preset: &str,
+    recipe: Option<&str>,
+    device: &str,
+    data: String,
+) -> Result<Config> {
+    let whole = |path: &Option<PathBuf>| match path {
+        Some(path) => match std::path::absolute(path) {
+            Ok(whole) => Ok(Value::from(whole.to_string_lossy())),
+            Err(source) => Err(Error::Io { action: "find", path: path.clone(), source }),
+        },
+        None => Ok(Value::Null),
     };
     Ok(handgrad::config::record([
         ("preset", preset.into()),
+        ("recipe", recipe.into()),
         ("epochs", arguments.epochs.into()),
         ("seed", arguments.seed.into()),
         ("batch-size", arguments.batch_size.into()),
@@ -194,18 +207,26 @@ fn said(arguments: &Arguments, preset: &str, device: &str, data: String) -> Resu
         ("early-stopping", arguments.early_stopping.into()),
         ("reduce-lr", arguments.reduce_lr.into()),
         ("device", device.into()),
-        ("data", folder),
+        ("log", whole(&arguments.log)?),
+        ("data", whole(&arguments.data)?),
         ("data_sha256", data.into()),
     ]))
 }
 
 /// Checks that the training goes on with the data that it began with.
-fn check_data(said: &Config, now: &str, folder: &Path) -> Result<()> {
+fn check_data(said: &Config, now: &str, folder: &Path, own: bool) -> Result<()> {
     match said.get("data_sha256").and_then(Value::as_str) {
         Some(then) if then == now => Ok(()),
         _ => Err(Error::data(
             format!("the training in {} began with other data", folder.display()),
-            "give it the same files with --data, or begin a new training with --save in another folder",
+            match own {
+                true => {
+                    "give the same file and the same options for its columns, rows and splits, or begin a new training with --save in another folder"
+                }
+                false => {
+                    "give it the same files with --data, or begin a new training with --save in another folder"
+                }
+            },
         )),
     }
 }

@@ -1,6 +1,6 @@
 //! `handgrad replay`: the presets trained again, each published figure beside one's own, and whether they agree.
 
-use super::training::Training;
+use super::training::{Plan, Training};
 use super::{say, table};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -94,10 +94,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         let folder = arguments.data.as_deref().and_then(|data| folder_of(preset.source, data, all));
         let data = match preset.load(folder.as_deref(), None, arguments.seed) {
-            // What is not there points at its folder, what is wrong at its file.
-            Err(Error::Format { path, problem, hint }) if !path.is_file() => {
-                let why = format!("{}: {problem}; {hint}", path.display());
-                skipped.push(Skipped { preset: preset.name, why });
+            Err(Error::Missing { problem, hint }) => {
+                skipped.push(Skipped { preset: preset.name, why: format!("{problem}; {hint}") });
                 continue;
             }
             data => data?,
@@ -108,11 +106,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             data: &data,
             device: &device,
             optimizer: &|| preset.optimizer(),
-            keep: preset.keep,
-            epochs: preset.epochs,
-            batch_size: preset.batch_size,
+            plan: Plan {
+                keep: preset.keep,
+                epochs: preset.epochs,
+                batch_size: preset.batch_size,
+                verbose: 0,
+            },
             seed: arguments.seed,
-            verbose: 0,
         };
         let trained = training.run(&mut [], None)?;
         let epochs = trained.history.epochs.len();

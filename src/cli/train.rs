@@ -4,7 +4,7 @@ use super::keep::{self, Kept};
 use super::own;
 use super::plots::Plots;
 use super::report::{Report, fingerprint, samples_per_second};
-use super::training::{Trained, Training};
+use super::training::{Plan, Trained, Training};
 use super::{say, table};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -156,17 +156,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         data: &data,
         device: &device,
         optimizer: &optimizer,
-        keep: arguments.early_stopping.map_or(preset.keep, Keep::BestWithPatience),
-        epochs,
-        batch_size,
+        plan: Plan {
+            keep: arguments.early_stopping.map_or(preset.keep, Keep::BestWithPatience),
+            epochs,
+            batch_size,
+            verbose: arguments.verbose.unwrap_or(u8::from(!quiet)),
+        },
         seed,
-        verbose: arguments.verbose.unwrap_or(u8::from(!quiet)),
     };
     say(format!("\n{}", training.model()?.summary()?))?;
     check_folds(arguments, preset)?;
     let mut callbacks = callbacks(arguments, data.validation.is_some(), arguments.log.clone());
     let parts = std::iter::once(&data.train).chain(&data.validation);
-    let mut kept = Kept::open(arguments, preset.name, parts, &device)?;
+    let mut kept = Kept::open(arguments, preset.name, None, parts, &device)?;
     if let Some(kept) = &kept {
         kept.announce(epochs)?;
     }
@@ -179,13 +181,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Source::Gate(_) = preset.source {
         truth_table(&mut trained.model, &data.train)?;
     }
-    if let Some(best) = trained.best {
-        let (last, best) = (trained.history.epochs.len(), best + 1);
-        let watched = if data.validation.is_some() { "val_loss" } else { "loss" };
-        say(format!(
-            "Ended with epoch {last}; the weights are those of epoch {best}, with the lowest {watched}."
-        ))?;
-    }
+    trained.say_which()?;
     compare(preset, &trained)?;
     let speed = samples_per_second(&trained.history, samples_trained(preset, &data));
     say(format!("{speed:.0} samples/s in training, validation not counted"))?;

@@ -1,4 +1,4 @@
-//! A preset's training, from its parts to its figures: what `train` and `replay` share.
+//! Training, from a model to its figures: what `train`, on presets and on own data, and `replay` share.
 
 use super::keep::{self, Interrupt, Kept};
 use super::say;
@@ -9,18 +9,15 @@ use handgrad::model::{Compile, Fit, History, Scores};
 use handgrad::presets::{Keep, Parts, Preset};
 use handgrad::{Device, Error, Optimizer, Result, Sequential};
 
-/// What to train, and how.
+/// A preset to train, and how.
 pub(super) struct Training<'a> {
     pub(super) preset: &'a Preset,
     pub(super) data: &'a Parts,
     pub(super) device: &'a Device,
     /// A new optimizer for each model.
     pub(super) optimizer: &'a dyn Fn() -> Result<Optimizer>,
-    pub(super) keep: Keep,
-    pub(super) epochs: usize,
-    pub(super) batch_size: usize,
+    pub(super) plan: Plan,
     pub(super) seed: u64,
-    pub(super) verbose: u8,
 }
 
 /// What came of it.
@@ -31,6 +28,8 @@ pub(super) struct Trained {
     pub(super) history: History,
     /// The epoch whose weights the model has, from 0; `None` for the last.
     pub(super) best: Option<usize>,
+    /// What was lowest then.
+    monitor: &'static str,
     /// Each fold's figures on the samples that it was not trained on.
     pub(super) folds: Vec<Scores>,
     pub(super) test: Option<Scores>,
@@ -54,14 +53,14 @@ impl Training<'_> {
         callbacks: &mut [Box<dyn Callback>],
         kept: Option<&mut Kept>,
     ) -> Result<Trained> {
-        let (data, batch_size) = (self.data, self.batch_size);
+        let data = self.data;
         let mut trained = match self.preset.folds {
-            0 => self.fit(&data.train, data.validation.as_ref(), callbacks, kept)?,
+            0 => fit(self.model()?, &self.plan, &data.train, data.validation.as_ref(), callbacks, kept)?,
             k => self.cross_validate(k)?,
         };
         trained.test = match &data.test {
             Some(test) if trained.folds.is_empty() && !trained.interrupted => {
-                Some(trained.model.evaluate(test, batch_size)?)
+                Some(trained.model.evaluate(test, self.plan.batch_size)?)
             }
             _ => None,
         };
@@ -72,9 +71,9 @@ impl Training<'_> {
         let mut folds = Vec::new();
         let mut last = None;
         for (i, (train, test)) in self.data.train.k_fold(k, self.seed, true)?.enumerate() {
-            let mut trained = self.fit(&train, None, &mut [], None)?;
+            let mut trained = fit(self.model()?, &self.plan, &train, None, &mut [], None)?;
             let scores = trained.model.evaluate(&test, 512)?; // how many together changes no figure
-            if self.verbose > 0 {
+            if self.plan.verbose > 0 {
                 say(format!("Fold {}/{k}  {}", i + 1, scores.line()))?;
             }
             folds.push(scores);
@@ -83,56 +82,74 @@ impl Training<'_> {
         let Some(last) = last else { return Err(Error::invalid("no folds", "give at least 2")) };
         Ok(Trained { folds, ..last })
     }
+}
 
-    fn fit(
-        &self,
-        train: &Dataset,
-        validation: Option<&Dataset>,
-        callbacks: &mut [Box<dyn Callback>],
-        mut kept: Option<&mut Kept>,
-    ) -> Result<Trained> {
-        let (mut model, before) = match kept.as_mut().and_then(|kept| kept.before.take()) {
-            Some((model, resume)) => (model, Some(resume)),
-            None => (self.model()?, None),
-        };
-        let monitor = if validation.is_some() { "val_loss" } else { "loss" };
-        let (mut guard, mut keeper) = (TerminateOnNan::new(), self.keep.keeper(monitor));
-        let fit = Fit::new().epochs(self.epochs).batch_size(self.batch_size).verbose(self.verbose);
-        let mut fit = fit.callback(&mut guard);
-        if let Some(validation) = validation {
-            fit = fit.validation(validation);
-        }
-        if let Some(keeper) = &mut keeper {
-            fit = fit.callback(keeper);
-        }
-        for callback in callbacks {
-            fit = fit.callback(callback.as_mut());
-        }
-        let mut interrupt = kept.as_ref().map(|_| Interrupt::new()).transpose()?;
-        if let Some(interrupt) = &mut interrupt {
-            fit = fit.callback(interrupt);
-        }
-        if let Some(kept) = kept {
-            fit = fit.checkpoints(&mut kept.checkpoints);
-        }
-        if let Some(before) = before {
-            fit = fit.resume(before);
-        }
-        model.fit(train, fit)?;
-        let history = model.history().clone();
-        if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
-            let learning_rate = (self.optimizer)()?.learning_rate_now();
-            return Err(Mistake::Diverged { epoch: epoch + 1, learning_rate }.into());
-        }
-        let best = keeper.as_ref().and_then(EarlyStopping::best_epoch);
-        let ended = keeper.as_ref().is_some_and(|k| k.stopped_epoch().is_some());
-        let interrupted =
-            interrupt.is_some() && keep::asked() && history.epochs.len() < self.epochs && !ended;
-        Ok(Trained { model, history, best, folds: Vec::new(), test: None, interrupted })
+/// How to train a model, whatever it is of.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) keep: Keep,
+    pub(super) epochs: usize,
+    pub(super) batch_size: usize,
+    pub(super) verbose: u8,
+}
+
+/// Trains `model`, which is compiled, with these callbacks besides; where `kept` kept a training before, that one's
+/// model goes on in its place.
+pub(super) fn fit(
+    mut model: Sequential,
+    plan: &Plan,
+    train: &Dataset,
+    validation: Option<&Dataset>,
+    callbacks: &mut [Box<dyn Callback>],
+    kept: Option<&mut Kept>,
+) -> Result<Trained> {
+    let monitor = if validation.is_some() { "val_loss" } else { "loss" };
+    let (mut guard, mut keeper) = (TerminateOnNan::new(), plan.keep.keeper(monitor));
+    let mut interrupt = kept.as_ref().map(|_| Interrupt::new()).transpose()?;
+    let fit = Fit::new().epochs(plan.epochs).batch_size(plan.batch_size).verbose(plan.verbose);
+    let mut fit = fit.callback(&mut guard);
+    if let Some(validation) = validation {
+        fit = fit.validation(validation);
     }
+    if let Some(keeper) = &mut keeper {
+        fit = fit.callback(keeper);
+    }
+    for callback in callbacks {
+        fit = fit.callback(callback.as_mut());
+    }
+    if let Some(interrupt) = &mut interrupt {
+        fit = fit.callback(interrupt);
+    }
+    if let Some(kept) = kept {
+        if let Some((before, resume)) = kept.before.take() {
+            model = before;
+            fit = fit.resume(resume);
+        }
+        fit = fit.checkpoints(&mut kept.checkpoints);
+    }
+    let learning_rate = model.learning_rate()?;
+    model.fit(train, fit)?;
+    let history = model.history().clone();
+    if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
+        return Err(Mistake::Diverged { epoch: epoch + 1, learning_rate }.into());
+    }
+    let ended = keeper.as_ref().is_some_and(|k| k.stopped_epoch().is_some());
+    let interrupted = interrupt.is_some() && keep::asked() && history.epochs.len() < plan.epochs && !ended;
+    let best = keeper.as_ref().and_then(EarlyStopping::best_epoch);
+    let monitor = if validation.is_some() { "validation loss" } else { "loss" };
+    Ok(Trained { model, history, best, monitor, folds: Vec::new(), test: None, interrupted })
 }
 
 impl Trained {
+    /// Says which weights the model has, if not the last.
+    pub(super) fn say_which(&self) -> Result<()> {
+        let Some(best) = self.best else { return Ok(()) };
+        let (last, best, monitor) = (self.history.epochs.len(), best + 1, self.monitor);
+        say(format!(
+            "Ended with epoch {last}; the weights are those of epoch {best}, with the lowest {monitor}."
+        ))
+    }
+
     /// A figure (`loss`, `accuracy`) of a part (`training`, `validation`, `test`), if it was measured: training over
     /// the last epoch, the others with the weights that were kept; with folds, validation is the mean over them.
     pub(super) fn figure(&self, part: &str, name: &str) -> Option<f64> {

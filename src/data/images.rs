@@ -114,7 +114,8 @@ impl ImageDataset {
 
 fn read_parts(folder: PathBuf, files: &Files) -> Result<ImageDataset> {
     if !folder.is_dir() {
-        return Err(Error::format(&folder, "there is no such folder", place_files(&folder, files.train)));
+        let problem = format!("{}: there is no such folder", folder.display());
+        return Err(Error::Missing { problem, hint: place_files(&folder, files.train) });
     }
     let train = read_part(&folder, files.train, files)?;
     let test = read_part(&folder, files.test, files)?;
@@ -199,11 +200,10 @@ fn find_file(folder: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
         .map(|joint| format!("{stem}{joint}{kind}"))
         .map(|name| [name.clone(), format!("{name}.gz")]);
     names.as_flattened().iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
-        Error::format(
-            folder,
-            format!("{stem}-{kind} (or {stem}-{kind}.gz) is not there"),
-            place_files(folder, stem.trim_end_matches("-images").trim_end_matches("-labels")),
-        )
+        Error::Missing {
+            problem: format!("{}: {stem}-{kind} (or {stem}-{kind}.gz) is not there", folder.display()),
+            hint: place_files(folder, stem.trim_end_matches("-images").trim_end_matches("-labels")),
+        }
     })
 }
 
@@ -221,7 +221,8 @@ pub(super) fn find(name: &str, named: Option<PathBuf>) -> Result<PathBuf> {
         let fetch = format!("fetch it with `handgrad data get {name}`, or give its folder with --data DIR");
         let by_hand = |c: &Collection| c.by_hand(&Path::new("data").join(name));
         let by_hand = Collection::named(name).map(by_hand).unwrap_or_default();
-        Error::data(format!("{name} is not in {}", looked.join(" or ")), format!("{fetch}; {by_hand}"))
+        let problem = format!("{name} is not in {}", looked.join(" or "));
+        Error::Missing { problem, hint: format!("{fetch}; {by_hand}") }
     })
 }
 

@@ -2,16 +2,15 @@
 
 mod parts;
 
-use super::keep::{self, Interrupt, Kept};
+use super::keep::{self, Kept};
 use super::plots::{About, Plots};
 use super::report::{Report, fingerprint, samples_per_second};
 use super::train::{self, choose_device};
+use super::training::{Plan, Trained, fit};
 use super::{say, table};
 use clap::{Args, ValueEnum};
-use handgrad::callbacks::TerminateOnNan;
 use handgrad::data::{AtomicFile, Dataset, Input, Output};
-use handgrad::mistakes::Mistake;
-use handgrad::model::{Compile, Fit, History, Scores};
+use handgrad::model::Compile;
 use handgrad::presets::Keep;
 use handgrad::recipe::Recipe;
 use handgrad::{Error, Loss, Result, Sequential};
@@ -193,7 +192,11 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
         drop(AtomicFile::create(path)?);
     }
     let plots = Plots::wanted(&arguments)?;
-    let recipe = arguments.own.model.as_deref().map(Recipe::read).transpose()?;
+    let given = arguments.own.model.as_deref().map(Recipe::read).transpose()?;
+    let recipe = match &arguments.resume {
+        Some(folder) => resumed(given, folder)?,
+        None => given,
+    };
     let Parts { mut train, mut validation, mut test, meaning, source, notes } =
         parts::read(&arguments.own, recipe.as_ref().map(|r| r.loss), seed, arguments.limit)?;
     let suggested = recipe.is_none();
@@ -203,7 +206,6 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     };
     let epochs = *arguments.epochs.get_or_insert(recipe.epochs);
     let batch_size = *arguments.batch_size.get_or_insert(recipe.batch_size);
-    let arguments = &arguments;
 
     let mut model = recipe.model(seed)?.device(&device);
     model.build(train.sample_shape())?;
@@ -224,9 +226,12 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
         optimizer.set_learning_rate(rate)?;
     }
     let (name, rate) = (optimizer.name(), optimizer.learning_rate_now());
+    arguments.optimizer.get_or_insert_with(|| name.to_string());
+    arguments.learning_rate.get_or_insert(rate);
     let compile = Compile::new(recipe.loss).optimizer(optimizer);
     model.compile(recipe.metrics.iter().fold(compile, |c, metric| c.metric(metric.as_str())))?;
     model.set_note(NOTE, meaning.to_json()?);
+    let arguments = &arguments;
 
     say(format!("data      {source}"))?;
     for note in &notes {
@@ -258,66 +263,36 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
         say(indented(&recipe.text))?;
     }
     let seen = std::iter::once(&train).chain(&validation);
-    let mut kept = Kept::open(arguments, NAME, seen, &device)?;
+    let mut kept = Kept::open(arguments, NAME, Some(&recipe.text), seen, &device)?;
     if let Some(kept) = &kept {
-        same_layers(&model, kept)?;
         kept.announce(epochs)?;
     }
     say(format!("\n{}", model.summary()?))?;
 
-    let verbose = arguments.verbose.unwrap_or(u8::from(epochs * train.len() > 100_000));
-    let mut fit = Fit::new().epochs(epochs).batch_size(batch_size).verbose(verbose);
-    if let Some(validation) = &validation {
-        fit = fit.validation(validation);
-    }
+    let plan = Plan {
+        keep: arguments.early_stopping.map_or(Keep::Last, Keep::BestWithPatience),
+        epochs,
+        batch_size,
+        verbose: arguments.verbose.unwrap_or(u8::from(epochs * train.len() > 100_000)),
+    };
     let log = arguments.log.clone().or(kept.as_ref().map(|kept| kept.folder.join("history.csv")));
-    let mut callbacks = train::callbacks(arguments, validation.is_some(), log);
-    let monitor = if validation.is_some() { "val_loss" } else { "loss" };
-    let mut keeper = arguments.early_stopping.and_then(|n| Keep::BestWithPatience(n).keeper(monitor));
-    let (mut guard, mut interrupt) =
-        (TerminateOnNan::new(), kept.as_ref().map(|_| Interrupt::new()).transpose()?);
-    fit = fit.callback(&mut guard);
-    if let Some(keeper) = &mut keeper {
-        fit = fit.callback(keeper);
-    }
-    for callback in &mut callbacks {
-        fit = fit.callback(callback.as_mut());
-    }
-    if let Some(interrupt) = &mut interrupt {
-        fit = fit.callback(interrupt);
-    }
-    if let Some(kept) = &mut kept {
-        fit = fit.checkpoints(&mut kept.checkpoints);
-        if let Some((before, resume)) = kept.before.take() {
-            model = before;
-            fit = fit.resume(resume);
-        }
-    }
-    model.fit(&train, fit)?;
-    let history = model.history().clone();
-    let done = history.epochs.len();
-    let ended = keeper.as_ref().is_some_and(|k| k.stopped_epoch().is_some());
-    if let Some(kept) = &kept
-        && keep::asked()
-        && done < epochs
-        && !ended
-    {
-        kept.how_to_go_on("with the same options, and", done, model.paused())?;
+    let mut callbacks = train::callbacks(arguments, validation.is_some(), log.clone());
+    let mut trained = fit(model, &plan, &train, validation.as_ref(), &mut callbacks, kept.as_mut())?;
+    if let (Some(kept), true) = (&kept, trained.interrupted) {
+        let done = trained.history.epochs.len();
+        kept.how_to_go_on("with the same options, and", done, trained.model.paused())?;
         std::process::exit(130); // as programs do that Ctrl-C ended
     }
-    if let Some(epoch) = history.get("loss").iter().position(|loss| !loss.is_finite()) {
-        return Err(Mistake::Diverged { epoch: epoch + 1, learning_rate: rate }.into());
-    }
-    let seen = test.as_ref().or(validation.as_ref()).unwrap_or(&train);
-    let scores = test.as_ref().map(|test| model.evaluate(test, batch_size)).transpose()?;
-    figures(&history, scores.as_ref())?;
+    trained.test = test.as_ref().map(|test| trained.model.evaluate(test, batch_size)).transpose()?;
+    trained.say_which()?;
+    figures(&trained)?;
     if let Output::Number { target, scale } = &meaning.output
         && scale.by != 1.0
     {
         say(format!("Figures are in standard deviations of `{target}`, one of which is {:.6}.", scale.by))?;
     }
     if let Some(kept) = &kept {
-        saved(&recipe, &kept.folder, &meaning.input)?;
+        saved(&recipe, &kept.folder, &meaning.input, validation.is_some(), log.as_deref())?;
     }
     if let Some(plots) = &plots {
         let about = match (&meaning.output, &meaning.input) {
@@ -325,7 +300,8 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
             (Output::Classes { names, .. }, Input::Pictures { .. }) => About::Images(names),
             (Output::Classes { names, .. }, Input::Table(_)) => About::Classes(names),
         };
-        plots.draw(&source, &mut model, &history, seen, about)?;
+        let seen = test.as_ref().or(validation.as_ref()).unwrap_or(&train);
+        plots.draw(&source, &mut trained.model, &trained.history, seen, about)?;
     }
     let Some(path) = &arguments.json else { return Ok(()) };
     let report = Report {
@@ -334,12 +310,12 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
         device: device.name().to_string(),
         threads: device.threads(),
         seed,
-        parameters: model.parameter_count()?,
-        weights_sha256: fingerprint(&model.get_weights()?),
-        samples_per_second: samples_per_second(&history, train.len()),
-        epochs: history.epochs.iter().map(Into::into).collect(),
+        parameters: trained.model.parameter_count()?,
+        weights_sha256: fingerprint(&trained.model.get_weights()?),
+        samples_per_second: samples_per_second(&trained.history, train.len()),
+        epochs: trained.history.epochs.iter().map(Into::into).collect(),
         folds: Vec::new(),
-        test: scores.as_ref().map(Into::into),
+        test: trained.test.as_ref().map(Into::into),
     };
     report.write(path)
 }
@@ -371,43 +347,34 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| if line.is_empty() { "\n".to_string() } else { format!("  {line}\n") }).collect()
 }
 
-/// All figures of the last epoch, and those of the test.
-fn figures(history: &History, test: Option<&Scores>) -> Result<()> {
-    let Some(last) = history.epochs.last() else { return Ok(()) };
-    let all = &last.scores.0;
-    let names: Vec<&str> = all
-        .iter()
-        .map(|(n, _)| n.as_str())
-        .filter(|n| !n.starts_with("val_") && *n != "learning_rate")
-        .collect();
+/// All figures: of training over the last epoch, the others with the weights that were kept.
+fn figures(trained: &Trained) -> Result<()> {
+    let Some(last) = trained.history.epochs.last() else { return Ok(()) };
+    let names = last.scores.0.iter().map(|(name, _)| name.as_str());
+    let names: Vec<&str> = names.filter(|n| !n.starts_with("val_") && *n != "learning_rate").collect();
     let mut table = table(&[&[""], &names[..]].concat());
-    let mut row = |what: &str, of: &dyn Fn(&str) -> Option<f64>| {
-        if names.iter().any(|n| of(n).is_some()) {
-            let figures = names.iter().map(|n| of(n).map_or(String::new(), |f| format!("{f:.4}")));
-            table.add_row(std::iter::once(what.to_string()).chain(figures));
+    for part in ["training", "validation", "test"] {
+        let figures: Vec<Option<f64>> = names.iter().map(|name| trained.figure(part, name)).collect();
+        if figures.iter().any(Option::is_some) {
+            let shown = figures.iter().map(|f| f.map_or(String::new(), |f| format!("{f:.4}")));
+            table.add_row(std::iter::once(part.to_string()).chain(shown));
         }
-    };
-    row("training", &|name| last.scores.get(name));
-    row("validation", &|name| last.scores.get(&format!("val_{name}")));
-    row("test", &|name| test.and_then(|scores| scores.get(name)));
+    }
     say(table)
 }
 
 /// What checkpoints call a training on a person's own data.
 pub(super) const NAME: &str = "own data";
 
-/// A training goes on with the layers that it began with.
-fn same_layers(model: &Sequential, kept: &Kept) -> Result<()> {
-    let Some((before, _)) = &kept.before else { return Ok(()) };
-    match before.config()?.get("layers") == model.config()?.get("layers") {
-        true => Ok(()),
-        false => Err(Error::invalid(
-            format!("the training in {} began with other layers", kept.folder.display()),
-            format!(
-                "give the model that it began with: --model {}",
-                kept.folder.join("model.toml").display()
-            ),
+/// The model that the training in `folder` began with, which one that is given must be.
+fn resumed(given: Option<Recipe>, folder: &Path) -> Result<Option<Recipe>> {
+    let Some(text) = keep::recipe(folder)? else { return Ok(given) };
+    match given {
+        Some(given) if given.text != text => Err(Error::invalid(
+            format!("the training in {} began with another model file", folder.display()),
+            "leave --model out, or begin a new training with --save in another folder",
         )),
+        _ => Recipe::parse(&text, folder.join("model.toml")).map(Some),
     }
 }
 
@@ -415,7 +382,7 @@ fn same_layers(model: &Sequential, kept: &Kept) -> Result<()> {
 pub(super) const MODELS: [&str; 2] = ["best.safetensors", "last.safetensors"];
 
 /// What was left in the folder, and how to use it.
-fn saved(recipe: &Recipe, folder: &Path, input: &Input) -> Result<()> {
+fn saved(recipe: &Recipe, folder: &Path, input: &Input, validated: bool, log: Option<&Path>) -> Result<()> {
     let toml = folder.join("model.toml");
     let mut file = AtomicFile::create(&toml)?;
     file.write_all(recipe.text.as_bytes()).map_err(|source| Error::Io {
@@ -424,14 +391,15 @@ fn saved(recipe: &Recipe, folder: &Path, input: &Input) -> Result<()> {
         source,
     })?;
     file.commit()?;
-    let folder = folder.display();
     let data = match input {
         Input::Table(_) => "--csv FILE",
         Input::Pictures { .. } => "PICTURE.png",
     };
-    let best = MODELS[0];
+    let (best, lowest) = (MODELS[0], if validated { "validation loss" } else { "loss" });
+    let log = log.map_or(String::new(), |log| format!("; its epochs are in {}", log.display()));
+    let folder = folder.display();
     say(format!(
-        "Saved in {folder}: {best} (after the epoch with the lowest validation loss), last.safetensors, model.toml, history.csv"
+        "Saved in {folder}: {best} (after the epoch with the lowest {lowest}), last.safetensors, model.toml{log}"
     ))?;
     say(format!("Use it:   handgrad predict {folder} {data}"))
 }
