@@ -128,9 +128,7 @@ impl CsvLogger {
             }
         }
         if kept != bytes {
-            let mut file = AtomicFile::create(&self.path)?;
-            file.write_all(&kept).map_err(self.failed("write"))?;
-            file.commit()?;
+            AtomicFile::write(&self.path, &kept)?;
         }
         Ok(header.map(|header| header.iter().map(str::to_string).collect()))
     }

@@ -142,7 +142,7 @@ impl Callback for ModelCheckpoint {
             model.config()?;
         }
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        drop(AtomicFile::create(folder.join(".handgrad-checkpoint"))?);
+        AtomicFile::probe(folder.join(".handgrad-checkpoint"))?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::own::Reading;
 use super::predict::{Eye, open, table_meaning};
+use super::report::write_json;
 use super::{say, show, table};
 use clap::Args;
 use handgrad::data::{
@@ -43,7 +44,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
-        drop(AtomicFile::create(path)?);
+        AtomicFile::probe(path)?;
     }
     let (mut model, meaning) = open(&arguments.model, &arguments.device, arguments.threads)?;
     let output = meaning.as_ref().map(|m| m.output.clone());
@@ -79,10 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut figures: serde_json::Map<String, serde_json::Value> =
         scores.0.iter().map(|(name, figure)| (name.clone(), (*figure).into())).collect();
     figures.insert("samples".into(), data.len().into());
-    let mut file = AtomicFile::create(path)?;
-    let failed = |source| Error::Io { action: "write", path: path.clone(), source };
-    serde_json::to_writer_pretty(&mut file, &figures).map_err(|e| failed(e.into()))?;
-    file.commit()
+    write_json(path, &figures)
 }
 
 /// How often each class was taken for each; of many classes, the most frequent mistakes.

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             "give it another name with --out",
         ));
     }
-    drop(AtomicFile::create(&out)?);
+    AtomicFile::probe(&out)?;
     let picture = match functions {
         true => {
             let names = if names.is_empty() { Activation::NAMES.to_vec() } else { names };

@@ -56,7 +56,7 @@ impl Plots {
             source,
         })?;
         let plots = Plots { folder: folder.to_path_buf(), ending: if png { "png" } else { "svg" } };
-        drop(AtomicFile::create(plots.path("curves"))?);
+        AtomicFile::probe(plots.path("curves"))?;
         Ok(plots)
     }
 

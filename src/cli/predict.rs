@@ -61,7 +61,7 @@ pub(super) fn open(
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(out) = &arguments.out {
-        drop(AtomicFile::create(out)?);
+        AtomicFile::probe(out)?;
     }
     let (mut model, meaning) = open(&arguments.model, &arguments.device, None)?;
     match &arguments.csv {

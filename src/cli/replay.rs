@@ -1,5 +1,6 @@
 //! `handgrad replay`: the presets trained again, each published figure beside one's own, and whether they agree.
 
+use super::report::write_json;
 use super::training::{Plan, Training};
 use super::{say, table};
 use clap::Args;
@@ -8,7 +9,6 @@ use handgrad::data::AtomicFile;
 use handgrad::presets::{PRESETS, Preset, Source};
 use handgrad::{Device, Error, Result};
 use serde::Serialize;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         name => Device::from_name(name, arguments.threads)?,
     };
     if let Some(path) = &arguments.json {
-        drop(AtomicFile::create(path)?);
+        AtomicFile::probe(path)?;
     }
     say(format!("device    {}, seed {}", device.describe(), arguments.seed))?;
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
@@ -139,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let replay = Replay { device: device.name().to_string(), seed: arguments.seed, rows, skipped };
     replay.show()?;
     if let Some(path) = &arguments.json {
-        replay.write(path)?;
+        write_json(path, &replay)?;
     }
     replay.verdict()
 }
@@ -188,14 +188,6 @@ impl Replay {
             say(format!("skipped   {}: {}", skipped.preset, skipped.why))?;
         }
         Ok(())
-    }
-
-    fn write(&self, path: &Path) -> Result<()> {
-        let failed = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
-        let mut file = AtomicFile::create(path)?;
-        serde_json::to_writer_pretty(&mut file, self).map_err(|e| failed(e.into()))?;
-        file.write_all(b"\n").map_err(failed)?;
-        file.commit()
     }
 
     /// An error if a judged figure is outside, or if there was none.

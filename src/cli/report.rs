@@ -5,7 +5,6 @@ use handgrad::model::{Epoch, History, Scores, Weight};
 use handgrad::{Error, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::Path;
 
 /// The whole object.
@@ -53,15 +52,12 @@ impl From<&Epoch> for EpochReport {
     }
 }
 
-impl Report {
-    /// Writes the object, whole or not at all.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let mut file = AtomicFile::create(path)?;
-        let failed = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
-        serde_json::to_writer_pretty(&mut file, self).map_err(|e| failed(e.into()))?;
-        file.write_all(b"\n").map_err(failed)?;
-        file.commit()
-    }
+/// Writes an object for scripts, whole or not at all.
+pub(super) fn write_json(path: &Path, object: &impl Serialize) -> Result<()> {
+    let failed = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
+    let mut text = serde_json::to_vec_pretty(object).map_err(|e| failed(e.into()))?;
+    text.push(b'\n');
+    AtomicFile::write(path, &text)
 }
 
 /// The fingerprint of all weights: SHA-256 of their `f32`, little-endian, in layer order.

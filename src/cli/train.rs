@@ -3,7 +3,7 @@
 use super::keep::{self, Kept};
 use super::own;
 use super::plots::Plots;
-use super::report::{Report, fingerprint, samples_per_second};
+use super::report::{Report, fingerprint, samples_per_second, write_json};
 use super::training::{Plan, Trained, Training};
 use super::{say, table};
 use clap::Args;
@@ -133,7 +133,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let arguments = &arguments;
     let (device, why_no_gpu) = choose_device(arguments)?;
     if let Some(path) = &arguments.json {
-        drop(AtomicFile::create(path)?);
+        AtomicFile::probe(path)?;
     }
     let plots = Plots::wanted(arguments)?;
     let data = preset.load(arguments.data.as_deref(), arguments.limit, seed)?;
@@ -203,7 +203,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         folds: trained.folds.iter().map(Into::into).collect(),
         test: trained.test.as_ref().map(Into::into),
     };
-    report.write(path)
+    write_json(path, &report)
 }
 
 /// Who computes, and if it was left to the machine, why it is no GPU.

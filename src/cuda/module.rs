@@ -206,15 +206,12 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn store(path: &std::path::Path, ptx: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let error = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
     if let Some(folder) = path.parent() {
+        let error = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
         std::fs::create_dir_all(folder).map_err(error)?;
     }
-    let mut file = AtomicFile::create(path)?;
     let seal = format!("// {}\n", hash(&[&String::from_utf8_lossy(ptx)]));
-    file.write_all(seal.as_bytes()).and_then(|()| file.write_all(ptx)).map_err(error)?;
-    file.commit()
+    AtomicFile::write(path, &[seal.as_bytes(), ptx].concat())
 }
 
 /// The contents of a file of the cache, if they are whole.

@@ -16,11 +16,14 @@ use tempfile::NamedTempFile;
 /// use std::io::Write;
 /// let folder = tempfile::tempdir().unwrap();
 /// let target = folder.path().join("result.txt");
+/// AtomicFile::probe(&target)?;
+/// assert!(!target.exists());
 /// let mut file = AtomicFile::create(&target)?;
 /// file.write_all(b"whole").unwrap();
 /// assert!(!target.exists());
 /// file.commit()?;
 /// assert_eq!(std::fs::read(&target).unwrap(), b"whole");
+/// AtomicFile::write(&target, b"at once")?;
 /// # Ok::<(), handgrad::Error>(())
 /// ```
 pub struct AtomicFile {
@@ -34,8 +37,7 @@ enum Place {
 }
 
 impl AtomicFile {
-    /// Starts a file that will be `target`. Succeeds only where the target can be written, so that it is also the way
-    /// to find that out early.
+    /// Starts a file that will be `target`. Succeeds only where the target can be written.
     ///
     /// # Errors
     /// The folder is missing or may not be written to, or the target is a folder.
@@ -54,6 +56,25 @@ impl AtomicFile {
             }
         };
         Ok(AtomicFile { target, place })
+    }
+
+    /// Finds out early whether `target` can be written, and leaves it as it is.
+    ///
+    /// # Errors
+    /// As [`create`](AtomicFile::create).
+    pub fn probe(target: impl AsRef<Path>) -> Result<()> {
+        AtomicFile::create(target).map(drop)
+    }
+
+    /// Writes a file that is in memory.
+    ///
+    /// # Errors
+    /// As [`create`](AtomicFile::create); the system cannot write it, and the target is as it was.
+    pub fn write(target: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        let mut file = AtomicFile::create(target)?;
+        let written = file.write_all(bytes);
+        written.map_err(|source| Error::Io { action: "write", path: file.target.clone(), source })?;
+        file.commit()
     }
 
     /// Puts the file in its target's place, once all of it has reached the disk.
@@ -121,8 +142,23 @@ mod tests {
     fn what_cannot_be_written_is_found_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for target in [folder.path().to_path_buf(), folder.path().join("no/such/folder/a"), "".into()] {
-            let error = AtomicFile::create(&target).map(drop).unwrap_err().to_string();
-            assert!(error.starts_with("cannot write") && !error.contains("at path"), "{error}");
+            for error in [AtomicFile::probe(&target), AtomicFile::write(&target, b"x")] {
+                let error = error.unwrap_err().to_string();
+                assert!(error.starts_with("cannot write") && !error.contains("at path"), "{error}");
+            }
         }
+    }
+
+    #[test]
+    fn a_file_in_memory_is_written_whole_and_a_probe_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a");
+        AtomicFile::probe(&target).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        AtomicFile::write(&target, b"first, and longer").unwrap();
+        AtomicFile::write(&target, b"second").unwrap();
+        AtomicFile::probe(&target).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"second");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

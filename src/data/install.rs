@@ -7,7 +7,7 @@ use super::unpack::unpack;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self};
 use std::path::Path;
 
 /// The names and checksums of a folder's files, as `sha256sum -c` reads them.
@@ -167,11 +167,6 @@ fn read_sums(folder: &Path) -> BTreeMap<String, String> {
 }
 
 fn write_sums(folder: &Path, files: &[(String, String)]) -> Result<()> {
-    let path = folder.join(SUMS);
-    let mut out = AtomicFile::create(&path)?;
-    for (name, sum) in files {
-        let written = writeln!(out, "{sum}  {name}");
-        written.map_err(|source| Error::Io { action: "write", path: path.clone(), source })?;
-    }
-    out.commit()
+    let lines: String = files.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+    AtomicFile::write(folder.join(SUMS), lines.as_bytes())
 }

@@ -5,6 +5,7 @@ use super::tensor_file::{TensorFile, Writer};
 use super::whole_model::{describe, read_description, restore};
 use crate::callbacks::{Callback, State};
 use crate::config::{Config, Reader, read, record};
+use crate::data::AtomicFile;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::{Epoch, Sequential, Weight};
@@ -106,7 +107,7 @@ impl Checkpoints {
                 "go on with it (`--resume`, `Checkpoints::resume`), or choose another folder",
             ));
         }
-        drop(crate::data::AtomicFile::create(&last)?); // what cannot be written is found out before the training
+        AtomicFile::probe(&last)?; // what cannot be written is found out before the training
         Ok(checkpoints)
     }
 

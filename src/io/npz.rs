@@ -48,9 +48,7 @@ pub(super) fn save_weights(model: &mut Sequential, path: &Path) -> Result<()> {
         zip.write_all(&header).and_then(|()| zip.write_all(&bytes)).map_err(failed)
     })?;
     let archive = zip.finish().map_err(|e| failed(e.into()))?.into_inner();
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(&archive).map_err(failed)?;
-    file.commit()
+    AtomicFile::write(path, &archive)
 }
 
 /// The header of an array, padded so that the numbers begin at a multiple of 64 bytes.

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What the description stands under.
@@ -73,13 +72,7 @@ impl Writer {
         });
         let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| unfit(&e))?;
         let bytes = safetensors::serialize(views, metadata).map_err(|e| unfit(&e))?;
-        let mut file = AtomicFile::create(path)?;
-        file.write_all(&bytes).map_err(|source| Error::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        })?;
-        file.commit()
+        AtomicFile::write(path, &bytes)
     }
 }
 

@@ -5,7 +5,6 @@ use crate::data::AtomicFile;
 use crate::error::{Error, Result};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
-use std::io::Write;
 use std::path::Path;
 
 /// A picture, whatever it shows.
@@ -77,10 +76,7 @@ impl Picture {
                 &png
             }
         };
-        let mut file = AtomicFile::create(path)?;
-        let written = file.write_all(bytes);
-        written.map_err(|source| Error::Io { action: "write", path: path.to_path_buf(), source })?;
-        file.commit()
+        AtomicFile::write(path, bytes)
     }
 }
 

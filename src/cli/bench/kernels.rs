@@ -14,7 +14,6 @@ use handgrad::data::AtomicFile;
 use handgrad::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         },
     };
     if let Some(path) = &arguments.markdown {
-        drop(AtomicFile::create(path)?);
+        AtomicFile::probe(path)?;
     }
     let mut sections = vec![compiled(arguments)?];
     let software = Software::found();
@@ -98,13 +97,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     sections.iter().try_for_each(Section::print)?;
     let Some(path) = &arguments.markdown else { return Ok(()) };
     let text: Vec<String> = sections.iter().map(Section::markdown).collect();
-    let mut file = AtomicFile::create(path)?;
-    let written = file.write_all(
-        format!("{MARKDOWN}\nFingerprint of the kernels: `{}`\n\n{}", kernel_fingerprint(), text.join("\n"))
-            .as_bytes(),
-    );
-    written.map_err(|source| Error::Io { action: "write", path: path.clone(), source })?;
-    file.commit()
+    let text =
+        format!("{MARKDOWN}\nFingerprint of the kernels: `{}`\n\n{}", kernel_fingerprint(), text.join("\n"));
+    AtomicFile::write(path, text.as_bytes())
 }
 
 const MARKDOWN: &str = "\

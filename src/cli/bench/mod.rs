@@ -15,6 +15,7 @@ mod picture;
 mod report;
 mod step;
 
+use super::report::write_json;
 use super::say;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -23,8 +24,7 @@ use handgrad::data::AtomicFile;
 use handgrad::{Device, Error, Result, Rng, Shape, Tensor};
 use measure::{Timing, race};
 use report::{Machine, Report, Row};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -184,7 +184,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         },
     };
     for path in [&arguments.json, &arguments.svg].into_iter().flatten() {
-        drop(AtomicFile::create(path)?);
+        AtomicFile::probe(path)?;
     }
     let machine = Machine::of(&processor(), caches());
     say(&machine)?;
@@ -218,25 +218,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.svg {
         let floors: Vec<Floor> = bench.crews.iter().map(|c| c.floor).collect();
         let picture = picture::draw(&machine.processor, &floors, &rows)?;
-        write(path, picture.svg().as_bytes())?;
+        AtomicFile::write(path, picture.svg().as_bytes())?;
     }
     if let Some(path) = &arguments.json {
         let floors = bench.crews.iter().map(|c| c.floor.into()).collect();
-        let report = Report { machine, quick: bench.quick, floors, rows };
-        let text = serde_json::to_string_pretty(&report).map_err(|e| Error::Io {
-            action: "write",
-            path: path.clone(),
-            source: e.into(),
-        })?;
-        write(path, format!("{text}\n").as_bytes())?;
+        write_json(path, &Report { machine, quick: bench.quick, floors, rows })?;
     }
     Ok(())
-}
-
-/// Writes a file, whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    let written = file.write_all(bytes);
-    written.map_err(|source| Error::Io { action: "write", path: path.to_path_buf(), source })?;
-    file.commit()
 }

@@ -4,7 +4,7 @@ mod parts;
 
 use super::keep::{self, Kept};
 use super::plots::{About, Plots};
-use super::report::{Report, fingerprint, samples_per_second};
+use super::report::{Report, fingerprint, samples_per_second, write_json};
 use super::train::{self, choose_device};
 use super::training::{Plan, Trained, fit};
 use super::{say, table};
@@ -15,7 +15,6 @@ use handgrad::presets::Keep;
 use handgrad::recipe::Recipe;
 use handgrad::{Error, Loss, Result, Sequential};
 use parts::Parts;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Clone)]
@@ -189,7 +188,7 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
     let seed = *arguments.seed.get_or_insert(0);
     let (device, why_no_gpu) = choose_device(&arguments)?;
     if let Some(path) = &arguments.json {
-        drop(AtomicFile::create(path)?);
+        AtomicFile::probe(path)?;
     }
     let plots = Plots::wanted(&arguments)?;
     let given = arguments.own.model.as_deref().map(Recipe::read).transpose()?;
@@ -317,7 +316,7 @@ pub(super) fn run(arguments: &train::Arguments) -> Result<()> {
         folds: Vec::new(),
         test: trained.test.as_ref().map(Into::into),
     };
-    report.write(path)
+    write_json(path, &report)
 }
 
 /// The last layer must give what the target needs, and the file that the model came from says where to change it.
@@ -383,14 +382,7 @@ pub(super) const MODELS: [&str; 2] = ["best.safetensors", "last.safetensors"];
 
 /// What was left in the folder, and how to use it.
 fn saved(recipe: &Recipe, folder: &Path, input: &Input, validated: bool, log: Option<&Path>) -> Result<()> {
-    let toml = folder.join("model.toml");
-    let mut file = AtomicFile::create(&toml)?;
-    file.write_all(recipe.text.as_bytes()).map_err(|source| Error::Io {
-        action: "write",
-        path: toml,
-        source,
-    })?;
-    file.commit()?;
+    AtomicFile::write(folder.join("model.toml"), recipe.text.as_bytes())?;
     let data = match input {
         Input::Table(_) => "--csv FILE",
         Input::Pictures { .. } => "PICTURE.png",

@@ -72,15 +72,7 @@ pub(super) fn write(path: &Path, described: &Value, weights: &[u8]) -> Result<()
     put("metadata.json", metadata.to_string().as_bytes()).map_err(cannot)?;
     put(CONFIG, described.to_string().as_bytes()).map_err(cannot)?;
     put(WEIGHTS, weights).map_err(cannot)?;
-    write_bytes(path, zip.finish().map_err(cannot)?.get_ref())
-}
-
-/// Writes a file whole or not at all.
-pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    let written = file.write_all(bytes);
-    written.map_err(|source| Error::Io { action: "write", path: path.to_path_buf(), source })?;
-    file.commit()
+    AtomicFile::write(path, zip.finish().map_err(cannot)?.get_ref())
 }
 
 fn damaged(path: &Path, problem: impl std::fmt::Display) -> Error {

@@ -28,6 +28,7 @@ mod weights;
 
 use super::hdf5::{Group, Hdf5};
 use crate::config::Config;
+use crate::data::AtomicFile;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Sequential;
@@ -107,7 +108,7 @@ pub fn save_weights(model: &mut Sequential, path: impl AsRef<Path>) -> Result<()
     let path = path.as_ref();
     let mut file = Group::default();
     weights::write(path, model, &mut file)?;
-    archive::write_bytes(path, &file.to_bytes(path)?)
+    AtomicFile::write(path, &file.to_bytes(path)?)
 }
 
 /// The model that `described` describes, with the weights of `h5`.

@@ -22,7 +22,6 @@ use graph::Graph;
 use layers::Written;
 use prost::Message;
 use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 
 /// The model as the bytes of an ONNX file.
@@ -56,12 +55,7 @@ pub fn encode(model: &mut Sequential) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`encode`]; the system cannot write it.
 pub fn save(model: &mut Sequential, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    let bytes = encode(model)?;
-    let mut file = AtomicFile::create(path)?;
-    let failed = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
-    file.write_all(&bytes).map_err(failed)?;
-    file.commit()
+    AtomicFile::write(path, &encode(model)?)
 }
 
 fn to_proto(model: &mut Sequential) -> Result<proto::ModelProto> {
