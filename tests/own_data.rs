@@ -209,6 +209,33 @@ fn a_number_is_learned_in_its_own_units() {
     assert!(worst < 3.0, "{worst}");
 }
 
+/// What `train` was told of the cells, `predict` and `evaluate` know: -999 is no number, and 007 is not 7.
+#[test]
+fn a_model_knows_how_its_cells_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..40)
+        .map(|i| match i % 8 {
+            0 => format!("-999,007,{i},01\n"),
+            _ => format!("\"{},5\",7,{i},{}\n", i % 5, ["01", "02"][i % 2]),
+        })
+        .collect();
+    write(&folder, "a.csv", format!("x,zip,id,y\n{rows}"));
+    let reading = ["--missing-value", "-999", "--text", "zip", "--text", "y", "--decimal-comma"];
+    let train =
+        ["train", "--csv", "a.csv", "--target", "y", "--missing", "mean", "--epochs", "2", "--save", "m"];
+    succeeds(folder.path(), &[&train[..], &reading].concat());
+    let predict = |out: &str, more: &[&str]| {
+        succeeds(folder.path(), &[&["predict", "m", "--csv", "a.csv", "--out", out][..], more].concat());
+        fs::read_to_string(folder.path().join(out)).unwrap()
+    };
+    assert_eq!(predict("plain.csv", &[]), predict("told.csv", &reading));
+    let out = succeeds(folder.path(), &["evaluate", "m", "--csv", "a.csv"]);
+    assert!(out.contains("40 samples"), "{out}");
+    // The answers' column is of texts, and not there.
+    write(&folder, "new.csv", "x,zip,id\n-999,007,1\n");
+    succeeds(folder.path(), &["predict", "m", "--csv", "new.csv"]);
+}
+
 #[test]
 fn classes_of_unequal_size_are_made_equal() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use super::{say, show, table};
 use clap::Args;
 use handgrad::data::{
     AtomicFile, Dataset, Features, ImageDataset, ImageFolder, ImageFolderOptions, Input, Meaning, Output,
-    Table, Targets,
+    Targets,
 };
 use handgrad::{Error, Result, Sequential};
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ fn confusion(model: &mut Sequential, data: &Dataset, labels: &[u32], names: &[St
 
 fn from_table(meaning: Option<Meaning>, csv: &Path, arguments: &Arguments) -> Result<Dataset> {
     let (preprocessing, output) = table_meaning(meaning, &arguments.model)?;
-    let table = Table::read_csv(csv, &arguments.reading.options())?;
+    let table = preprocessing.read_csv(csv, &arguments.reading.options())?;
     let target = match &output {
         Output::Classes { target, .. } | Output::Number { target, .. } => target,
     };

@@ -197,7 +197,7 @@ pub(super) fn table_meaning(
 
 fn rows(model: &mut Sequential, meaning: Option<Meaning>, csv: &Path, arguments: &Arguments) -> Result<()> {
     let (preprocessing, output) = table_meaning(meaning, &arguments.model)?;
-    let data = Table::read_csv(csv, &arguments.reading.options())?;
+    let data = preprocessing.read_csv(csv, &arguments.reading.options())?;
     let transformed = preprocessing.transform(&data)?;
     for note in &transformed.notes {
         say(format!("note  {note}"))?;

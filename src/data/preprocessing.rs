@@ -10,10 +10,11 @@
 //! Normalization.
 
 use super::features::Features;
-use super::table::{Cells, Column, MISSING, Table, shortened};
+use super::table::{Cells, Column, CsvOptions, MISSING, Spelling, Table, shortened};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// How columns of numbers are scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,9 @@ pub struct Preparation {
 pub struct Preprocessing {
     columns: Vec<Fitted>,
     missing: Missing,
+    /// How the training table's cells were read: other tables are read alike, or the same cell would mean another thing.
+    #[serde(default)]
+    spelling: Spelling,
 }
 
 /// What was learned of one column.
@@ -196,7 +200,17 @@ impl Preprocessing {
             }
             columns.push(Fitted { name: name.to_string(), kind: fit_column(column, how) });
         }
-        Ok(Preprocessing { columns, missing: how.missing })
+        Ok(Preprocessing { columns, missing: how.missing, spelling: table.spelling().clone() })
+    }
+
+    /// Reads a table as the one was read that it learned from: what meant that a cell is missing there means it here, a
+    /// column of texts is one, and so is a decimal comma. What `options` say comes on top of that.
+    ///
+    /// # Errors
+    /// As [`Table::read_csv`]. A column that is missing is no error before [`transform`](Preprocessing::transform) needs
+    /// it.
+    pub fn read_csv(&self, path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
+        Table::read_spelled(path.as_ref(), options, &self.spelling)
     }
 
     /// Turns the rows of `table` into numbers, as the training rows were.
@@ -564,6 +578,32 @@ mod tests {
         assert_eq!(rows(&fitted.transform(&table("zip\n20\n")).unwrap()), [[0., 1.]]);
         let e = numbers.transform(&table("m\n1\n")).unwrap_err();
         assert_eq!(e.to_string(), "unknown column `n`");
+    }
+
+    /// The same cell means the same thing in every table that a model sees.
+    #[test]
+    fn new_tables_are_read_as_the_first_was() {
+        let options = CsvOptions {
+            missing: vec!["-999".into()],
+            text: vec!["zip".into(), "y".into()],
+            decimal_comma: true,
+            ..CsvOptions::default()
+        };
+        let text = "n,zip,id,y\n\"1,5\",007,a1,01\n-999,7,b,02\n\"4,5\",7,3,01\n";
+        let first = Table::from_csv(text.as_bytes(), "t.csv", &options).unwrap();
+        let how = Preparation { missing: Missing::Mean, ..Preparation::default() };
+        let fitted = Preprocessing::fit(&first, &["n", "zip", "id"], how).unwrap();
+        let fitted: Preprocessing = serde_json::from_str(&serde_json::to_string(&fitted).unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.csv");
+        std::fs::write(&path, "n,zip,id\n-999,007,3\n\"2,5\",7,3\nXX,7,3\n").unwrap();
+        let more = CsvOptions { missing: vec!["XX".into()], ..CsvOptions::default() };
+        let new = fitted.transform(&fitted.read_csv(&path, &more).unwrap()).unwrap();
+        assert_eq!(
+            rows(&new),
+            [[3., 1., 0., 1., 0., 0.], [2.5, 0., 1., 1., 0., 0.], [3., 0., 1., 1., 0., 0.]]
+        );
+        assert_eq!(new.notes, [] as [String; 0]);
     }
 
     #[test]

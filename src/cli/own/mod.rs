@@ -81,7 +81,7 @@ pub(super) struct Own {
     colours: Option<Colours>,
 }
 
-/// How CSV files are read, for training and for using a model alike.
+/// How CSV files are read. A model keeps all but the delimiter: what is said when it is used comes on top.
 #[derive(Args, Clone)]
 pub(super) struct Reading {
     /// What separates cells

@@ -6,6 +6,7 @@
 use super::{Cells, Column, MISSING, Stray, Table, shortened};
 use crate::error::{Error, Result};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -30,6 +31,16 @@ impl Default for CsvOptions {
     }
 }
 
+/// What the cells of a table mean: what of [`CsvOptions`] is true of other files of the same data too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::data) struct Spelling {
+    decimal_comma: bool,
+    missing: Vec<String>,
+    /// Columns of texts, whether that was asked or seen: what looks like numbers in the next file is texts there as well.
+    text: Vec<String>,
+}
+
 /// What means that a cell is missing, in any file.
 const NOTHING: [&str; 9] = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "?"];
 
@@ -40,6 +51,17 @@ const MAX_COLUMNS: usize = 1 << 16;
 const LEVEL_COST: usize = 160;
 
 impl CsvOptions {
+    /// With what `known` says besides.
+    fn and(&self, known: &Spelling) -> CsvOptions {
+        let both = |own: &[String], known: &[String]| [own, known].concat();
+        CsvOptions {
+            delimiter: self.delimiter,
+            decimal_comma: self.decimal_comma || known.decimal_comma,
+            missing: both(&self.missing, &known.missing),
+            text: both(&self.text, &known.text),
+        }
+    }
+
     fn is_missing(&self, cell: &str) -> bool {
         NOTHING.contains(&cell) || self.missing.iter().any(|m| m == cell)
     }
@@ -62,7 +84,15 @@ impl Table {
     /// # Errors
     /// The system cannot read it; it is not such a file; each error names the line and, where it can, the column.
     pub fn read_csv(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
-        let path = path.as_ref();
+        Table::read_spelled(path.as_ref(), options, &Spelling::default())
+    }
+
+    /// The same, with what is known of the table's cells; columns that are known and not there are none of its business.
+    pub(in crate::data) fn read_spelled(
+        path: &Path,
+        options: &CsvOptions,
+        known: &Spelling,
+    ) -> Result<Table> {
         let failed = |source| Error::Io { action: "read", path: path.to_path_buf(), source };
         let mut file = File::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
@@ -77,7 +107,7 @@ impl Table {
                 return Err(Error::format(path, problem, "put it into a file first"));
             }
         }
-        Table::from_csv(&bytes, path, options)
+        Table::parse(&bytes, path, options, known)
     }
 
     /// The same of bytes in memory; errors call them `name`.
@@ -85,7 +115,10 @@ impl Table {
     /// # Errors
     /// As [`read_csv`](Table::read_csv).
     pub fn from_csv(bytes: &[u8], name: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
-        let name = name.as_ref();
+        Table::parse(bytes, name.as_ref(), options, &Spelling::default())
+    }
+
+    fn parse(bytes: &[u8], name: &Path, options: &CsvOptions, known: &Spelling) -> Result<Table> {
         let wrong = |problem: String, hint: &str| Error::format(name, problem, hint);
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         check_text(bytes).map_err(|(problem, hint)| wrong(problem, hint))?;
@@ -105,6 +138,7 @@ impl Table {
                 return Err(Error::unknown("column", text, &known));
             }
         }
+        let options = &options.and(known);
         let begin = (records.input, records.core.line());
         let (rows, sketches) = survey(&mut records, name, &names, options)?;
         if rows == 0 {
@@ -384,7 +418,7 @@ fn keep(
             }
         }
     }
-    let mut columns = Vec::with_capacity(names.len());
+    let mut columns: Vec<Column> = Vec::with_capacity(names.len());
     for (((name, sketch), mut cells), known) in names.iter().zip(sketches).zip(cells).zip(known) {
         if let Cells::Texts { levels, .. } = &mut cells {
             let mut sorted: Vec<(Box<str>, u32)> = known.into_iter().collect();
@@ -396,7 +430,13 @@ fn keep(
         let stray = stray.map(|(line, text)| Stray { text, line, numbers: sketch.numbers });
         columns.push(Column { name: name.clone(), cells, stray });
     }
-    Ok(Table { source: path.to_path_buf(), columns, lines })
+    let is_text = |c: &&Column| matches!(c.cells, Cells::Texts { .. });
+    let spelling = Spelling {
+        decimal_comma: options.decimal_comma,
+        missing: options.missing.clone(),
+        text: columns.iter().filter(is_text).map(|c| c.name.clone()).collect(),
+    };
+    Ok(Table { source: path.to_path_buf(), columns, lines, spelling })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod csv;
 
 pub use csv::CsvOptions;
+pub(super) use csv::Spelling;
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub struct Table {
     columns: Vec<Column>,
     /// The line of the file in which each row begins.
     lines: Vec<u32>,
+    spelling: Spelling,
 }
 
 /// One column of a [`Table`].
@@ -123,7 +125,13 @@ impl Table {
             source: self.source.clone(),
             columns: self.columns.iter().map(column).collect(),
             lines: rows.iter().map(|&i| self.lines[i]).collect(),
+            spelling: self.spelling.clone(),
         }
+    }
+
+    /// How its cells were read.
+    pub(super) fn spelling(&self) -> &Spelling {
+        &self.spelling
     }
 
     /// An error about this table's file.
