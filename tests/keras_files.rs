@@ -75,6 +75,25 @@ fn what_keras_saved_predicts_the_same_here() {
     assert_eq!(model.layer_names().last(), Some(&"출력"));
 }
 
+/// `mlp.keras`, compiled with other metrics.
+fn with_metrics(metrics: Value) -> Vec<u8> {
+    let bytes = fs::read(folder().join("mlp.keras")).unwrap();
+    let mut config: Value = serde_json::from_slice(&part(&bytes, "config.json")).unwrap();
+    assert!(!config["compile_config"]["loss"].is_null());
+    config["compile_config"]["metrics"] = metrics;
+    archive(config.to_string().as_bytes(), &part(&bytes, "model.weights.h5"))
+}
+
+/// What the model was compiled with is not known here: it predicts all the same, with its softmax.
+#[test]
+fn a_model_with_a_metric_of_keras_s_alone_predicts_as_there() {
+    let case = &json_of("cases.json")["mlp"];
+    let y: Vec<f64> = floats(&case["y"]).into_iter().map(f64::from).collect();
+    let mut model = load_bytes(&with_metrics(json!(["auc"]))).unwrap();
+    assert!(model.learning_rate().is_err(), "it is compiled");
+    assert_close("auc", &predict(&mut model, &floats(&case["x"])), &y);
+}
+
 #[test]
 fn weights_alone_are_read_into_a_model_that_fits() {
     let cases = json_of("cases.json");
@@ -139,6 +158,14 @@ fn archive(config: &[u8], weights: &[u8]) -> Vec<u8> {
         zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap().into_inner()
+}
+
+/// What is in the zip under that name.
+fn part(bytes: &[u8], name: &str) -> Vec<u8> {
+    let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut part = Vec::new();
+    zip.by_name(name).unwrap().read_to_end(&mut part).unwrap();
+    part
 }
 
 fn load_bytes(bytes: &[u8]) -> Result<Sequential, Error> {
@@ -417,12 +444,6 @@ fn broken_keras_files_are_errors_and_nothing_worse() {
     let files: Vec<Vec<u8>> = ["mlp.keras", "lstm.keras", "conv1d.keras", "activations.keras", "chain.keras"]
         .map(|name| fs::read(folder().join(name)).unwrap())
         .into();
-    let part = |bytes: &[u8], name: &str| {
-        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-        let mut part = Vec::new();
-        zip.by_name(name).unwrap().read_to_end(&mut part).unwrap();
-        part
-    };
     let (saved, mut rng) = (tempfile::tempdir().unwrap(), Rng::new(6, 0));
     let path = saved.path().join("broken.keras");
     let mut model = io::load(folder().join("mlp.keras")).unwrap();

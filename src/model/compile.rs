@@ -105,8 +105,8 @@ impl Compiled {
         })
     }
 
-    /// Checks the loss against the last layer, folds the last activation into the loss where the two belong
-    /// together, and makes the metrics.
+    /// Checks the loss against the last layer, makes the metrics, and folds the last activation into the loss where the
+    /// two belong together. An error leaves the layer as it was: it would predict without its activation.
     pub(super) fn fit_to_model(&mut self, nodes: &mut Nodes) -> Result<()> {
         let Some(node) = nodes.0.last_mut() else { return Ok(()) };
         let (output, activation) = (node.output, node.layer.output_activation());
@@ -215,4 +215,66 @@ fn is_encoded_twice(output: Shape, target: Shape) -> bool {
 fn not_binary(beyond: Option<(usize, f32)>, target: Shape, layer: String) -> Result<()> {
     let Some((at, value)) = beyond else { return Ok(()) };
     Err(Mistake::NotBinary { layer, value, sample: at / target.len(), column: at % target.len() }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Features;
+    use crate::layers::Dense;
+    use crate::model::Sequential;
+
+    /// Each row sums to 1 where a softmax was applied, and logits do not.
+    #[track_caller]
+    fn assert_probabilities(model: &mut Sequential) {
+        let x = Features::from_rows(&[[3.0, -2.0], [0.5, 4.0]]).unwrap();
+        let y = model.layer_output("digits", &x).unwrap().to_vec();
+        for row in y.chunks(3) {
+            let sum: f32 = row.iter().sum();
+            assert!(
+                (sum - 1.0).abs() <= 1e-5 && row.iter().all(|&p| p > 0.0),
+                "{row:?} are no probabilities"
+            );
+        }
+    }
+
+    fn digits() -> Sequential {
+        let mut model = Sequential::new().with(("digits", Dense::new(3).activation(Activation::Softmax)));
+        model.build([2]).unwrap();
+        model
+    }
+
+    fn folding() -> Compile {
+        Compile::new("categorical_crossentropy").optimizer("sgd")
+    }
+
+    #[test]
+    fn a_failed_compile_leaves_the_predictions_alone() {
+        let mut model = digits();
+        assert!(model.compile(folding().metric("acuracy")).is_err());
+        assert_probabilities(&mut model);
+        model.compile(folding()).unwrap();
+        assert!(model.compile(Compile::new("mse").metric("acuracy")).is_err());
+        assert_probabilities(&mut model); // as it was compiled before
+        model.uncompile();
+        assert_probabilities(&mut model);
+    }
+
+    #[test]
+    fn a_layer_that_is_no_longer_the_last_has_its_activation_back() {
+        let mut model = digits();
+        model.compile(folding()).unwrap();
+        model.add(Dense::new(2));
+        model.compile(Compile::new("mse")).unwrap();
+        model.build([2]).unwrap();
+        assert_probabilities(&mut model);
+    }
+
+    #[test]
+    fn a_model_that_is_built_again_predicts_with_its_last_activation() {
+        let mut model = digits();
+        model.compile(folding()).unwrap();
+        model.build([2]).unwrap();
+        assert_probabilities(&mut model);
+    }
 }
