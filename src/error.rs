@@ -3,17 +3,19 @@
 use crate::mistakes::{Language, Mistake, Place};
 use crate::shape::Shape;
 use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong. `Display` is one sentence, [`hint`](Error::hint) the remedy.
+/// Everything that can go wrong. `Display` is one sentence on one line, whatever names a file may contain;
+/// [`hint`](Error::hint) is the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A layer was given data whose shape it cannot work with.
-    #[error("layer `{layer}` got {got}, expected {expected}")]
+    #[error("{}", OneLine(format_args!("layer `{layer}` got {got}, expected {expected}")))]
     LayerShape {
         /// The layer's name and description, as in ``conv2d_1 (Conv2D 64, 3×3)``.
         layer: String,
@@ -41,7 +43,7 @@ pub enum Error {
         device: &'static str,
     },
     /// A mistake that learners make, explained in more than one language.
-    #[error("{}{mistake}", Place::prefix(place.as_ref(), Language::English))]
+    #[error("{}", OneLine(format_args!("{}{mistake}", Place::prefix(place.as_ref(), Language::English))))]
     Mistake {
         /// Where it was found, if not in the program's own numbers.
         place: Option<Place>,
@@ -51,7 +53,7 @@ pub enum Error {
         hint: String,
     },
     /// A value outside its range, or a combination that makes no sense.
-    #[error("{problem}")]
+    #[error("{}", OneLine(problem))]
     Invalid {
         /// What was wrong, and where.
         problem: String,
@@ -59,7 +61,7 @@ pub enum Error {
         hint: String,
     },
     /// The data cannot be trained on: empty, not a number, a label outside the classes, the wrong shape.
-    #[error("{problem}")]
+    #[error("{}", OneLine(problem))]
     Data {
         /// What was wrong, and where.
         problem: String,
@@ -67,7 +69,7 @@ pub enum Error {
         hint: String,
     },
     /// A file whose contents are not what its format promises.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}", OneLine(format_args!("{}: {problem}", path.display())))]
     Format {
         /// The file.
         path: PathBuf,
@@ -77,7 +79,7 @@ pub enum Error {
         hint: String,
     },
     /// A file could not be fetched, whole and right, from anywhere.
-    #[error("{problem}")]
+    #[error("{}", OneLine(problem))]
     Network {
         /// What was wanted, and what every mirror said.
         problem: String,
@@ -85,7 +87,7 @@ pub enum Error {
         hint: String,
     },
     /// Files that are not where they are looked for.
-    #[error("{problem}")]
+    #[error("{}", OneLine(problem))]
     Missing {
         /// What is missing, and where.
         problem: String,
@@ -93,7 +95,7 @@ pub enum Error {
         hint: String,
     },
     /// The operating system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("{}", OneLine(format_args!("cannot {action} {}: {source}", path.display())))]
     Io {
         /// "read", "write", "create" ...
         action: &'static str,
@@ -103,7 +105,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A device, or a part of one, is not there.
-    #[error("{problem}")]
+    #[error("{}", OneLine(problem))]
     Device {
         /// What is missing.
         problem: String,
@@ -165,9 +167,10 @@ impl Error {
         match self {
             Error::Mistake { place, mistake, .. } => {
                 let (sentence, hint) = mistake.told(language);
-                (Place::prefix(place.as_ref(), language) + &sentence, Some(hint))
+                let sentence = Place::prefix(place.as_ref(), language) + &sentence;
+                (OneLine(sentence).to_string(), Some(OneLine(hint).to_string()))
             }
-            other => (other.to_string(), other.hint().map(str::to_string)),
+            other => (other.to_string(), other.hint().map(|hint| OneLine(hint).to_string())),
         }
     }
 
@@ -203,6 +206,30 @@ impl Error {
     }
 }
 
+/// Text whose control characters are shown as escapes, `\n` or `\u{1b}`: names in messages come from files, and a file
+/// must not be able to write on the user's terminal or to break a message in two.
+struct OneLine<T>(T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(Escaped(f), "{}", self.0)
+    }
+}
+
+struct Escaped<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            match part.chars().next_back().filter(|c| c.is_control()) {
+                Some(c) => write!(self.0, "{}{}", &part[..part.len() - c.len_utf8()], c.escape_default())?,
+                None => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Fails, naming the shapes, unless they `fit`: how an op refuses views that do not belong together.
 pub(crate) fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Result<()> {
     if fit {
@@ -216,5 +243,20 @@ pub(crate) fn check(op: &'static str, fit: bool, shapes: &[(&str, Shape)]) -> Re
 impl From<std::convert::Infallible> for Error {
     fn from(never: std::convert::Infallible) -> Error {
         match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_cannot_break_a_message_or_write_on_a_terminal() {
+        let e = Error::format("a\tb.npz", "array `de\nnse\u{1b}[2J/층`: no `shape`", "");
+        assert_eq!(e.to_string(), "a\\tb.npz: array `de\\nnse\\u{1b}[2J/층`: no `shape`");
+        let e = Error::unknown("layer", "de\r\nnse", &["dense"]);
+        assert_eq!(e.to_string(), "unknown layer `de\\r\\nnse`");
+        let (_, hint) = Error::invalid("x", "try `\u{7}`").in_language(Language::English);
+        assert_eq!(hint.as_deref(), Some("try `\\u{7}`"));
     }
 }
