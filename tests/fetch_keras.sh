@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 packages="keras==3.15.1 jax==0.10.2 h5py==3.16.0 numpy==2.4.6 onnx==1.23.2 onnxruntime==1.31.1"
-folder=target/python/$(echo "$packages" | sha256sum | cut -c1-16)
+folder=target/python/$(python3 -c 'import hashlib, sys; print(hashlib.sha256(sys.argv[1].encode()).hexdigest()[:16])' "$packages")
 if [ ! -e "$folder/bin/python" ]; then
   mkdir -p target/python
   trap 'rm -rf "$folder.new"' EXIT

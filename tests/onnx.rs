@@ -346,11 +346,20 @@ fn the_command_exports() {
     let mut copy = handgrad::io::load(folder.path().join("copy.safetensors")).unwrap();
     assert_eq!(copy.get_weights().unwrap(), model.get_weights().unwrap());
 
+    // The folder of a training, by its own name and with its better model.
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    twin.save(folder.path().join("run/last.safetensors")).unwrap();
+    model.save(folder.path().join("run/best.safetensors")).unwrap();
+    let (code, said) = run(&["run", "--to", "onnx"]);
+    assert_eq!((code, said.as_str()), (0, "Wrote the model, 23 parameters, to run.onnx\n"));
+    assert!(std::fs::read(folder.path().join("run.onnx")).unwrap() == onnx::encode(&mut model).unwrap());
+
     for (arguments, words) in [
         (&["my.model.safetensors", "--to", "safetensors"][..], "would be written over itself"),
         (&["my.model.safetensors", "--to", "onnx", "--out", "x.npz"], "x.npz does not end in .onnx"),
         (&["nothing.safetensors", "--to", "onnx"], "nothing.safetensors"),
         (&["w.npz", "--to", "onnx"], "`.npz`"),
+        (&[".", "--to", "onnx"], "neither best.safetensors nor last.safetensors"),
     ] {
         let (code, said) = run(arguments);
         assert!(code == 1 && said.starts_with("error: ") && said.contains(words), "{said}");

@@ -13,15 +13,19 @@ export HANDGRAD_REQUIRE_ALL=${HANDGRAD_REQUIRE_ALL:-1}
 if [ -z "${HANDGRAD_NVRTC:-}" ] && [ "$(uname -s)" = Linux ]; then
   if ! HANDGRAD_NVRTC=$(bash tests/fetch_nvrtc.sh); then
     echo "NVRTC could not be fetched: the CUDA tests need it." >&2
-    echo "  hint: give its path in HANDGRAD_NVRTC, or skip those tests with HANDGRAD_REQUIRE_ALL=0" >&2
+    echo "  hint: fetching needs a network and pip (Debian: python3-pip); or give the library's path in HANDGRAD_NVRTC," >&2
+    echo "        or skip those tests with HANDGRAD_REQUIRE_ALL=0" >&2
     [ "$HANDGRAD_REQUIRE_ALL" != 1 ] || exit 1
+    unset HANDGRAD_NVRTC
+  else
+    export HANDGRAD_NVRTC
   fi
-  export HANDGRAD_NVRTC
 fi
 if [ -z "${HANDGRAD_KERAS_PYTHON:-}" ]; then
   if ! HANDGRAD_KERAS_PYTHON=$(bash tests/fetch_keras.sh); then
     echo "Keras could not be fetched: the tests of files need it." >&2
-    echo "  hint: name a Python that has it in HANDGRAD_KERAS_PYTHON, or skip those tests with HANDGRAD_REQUIRE_ALL=0" >&2
+    echo "  hint: fetching needs a network, and Python 3.11 or newer with venv and pip (Debian: python3-venv); or name a" >&2
+    echo "        Python that has Keras in HANDGRAD_KERAS_PYTHON, or skip those tests with HANDGRAD_REQUIRE_ALL=0" >&2
     [ "$HANDGRAD_REQUIRE_ALL" != 1 ] || exit 1
     unset HANDGRAD_KERAS_PYTHON
   else

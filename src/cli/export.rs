@@ -1,18 +1,18 @@
 //! `handgrad export`: a trained model in the format of another program.
 
-use super::say;
+use super::{predict, say};
 use clap::{Args, ValueEnum};
 use handgrad::{Error, Result, io};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The file of the model: .safetensors, .keras or .h5
+    /// The file of the model, .safetensors, .keras or .h5; or the folder that --save made
     model: PathBuf,
     /// The format to write
     #[arg(long, value_name = "FORMAT")]
     to: Format,
-    /// Where to write it [default: the model's name with the format's ending, in the current folder]
+    /// Where to write it [default: the name of the file or folder with the format's ending, in the current folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -42,6 +42,7 @@ impl Format {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let ending = arguments.to.ending();
+    let model = predict::file(&arguments.model)?;
     let out = match (&arguments.out, arguments.model.file_stem()) {
         (Some(out), _) => out.clone(),
         (None, stem) => {
@@ -57,14 +58,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             format!("name it {}", out.with_extension(ending).display()),
         ));
     }
-    let same = std::fs::canonicalize(&out).ok().zip(std::fs::canonicalize(&arguments.model).ok());
+    let same = std::fs::canonicalize(&out).ok().zip(std::fs::canonicalize(&model).ok());
     if same.is_some_and(|(out, model)| out == model) {
         return Err(Error::invalid(
             format!("{} would be written over itself", out.display()),
             "give another file with --out",
         ));
     }
-    let mut model = io::load(&arguments.model)?;
+    let mut model = io::load(&model)?;
     match arguments.to {
         Format::Onnx => io::onnx::save(&mut model, &out)?,
         Format::Npz => model.save_weights(&out)?,

@@ -36,6 +36,17 @@ pub(super) struct Arguments {
     device: String,
 }
 
+/// The model's file: itself, or the better one in a folder of `--save`.
+pub(super) fn file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    MODELS.iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+        let problem = format!("there is neither {} nor {} in it", MODELS[0], MODELS[1]);
+        Error::format(path, problem, "give the folder that --save made, or a model's file")
+    })
+}
+
 /// The model in a file or in a folder of `--save`, and what it knows of its data.
 pub(super) fn open(
     path: &Path,
@@ -46,13 +57,7 @@ pub(super) fn open(
         "auto" => Device::auto(threads)?.0,
         name => Device::from_name(name, threads)?,
     };
-    let file = match path.is_dir() {
-        true => MODELS.iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
-            let problem = format!("there is neither {} nor {} in it", MODELS[0], MODELS[1]);
-            Error::format(path, problem, "give the folder that --save made, or a model's file")
-        })?,
-        false => path.to_path_buf(),
-    };
+    let file = file(path)?;
     let model = handgrad::io::load_on(&file, &device)?;
     let meaning = model.note(NOTE).map(Meaning::from_json).transpose();
     let meaning = meaning.map_err(|e| Error::format(&file, e.to_string(), e.hint().unwrap_or_default()))?;

@@ -65,7 +65,7 @@ pub use driver::{DRIVER, Facts, NVRTC, use_libraries};
 pub use exercises::{Exercise, Size, exercises};
 pub use gemm::Rung;
 pub use inspect::{ARCHITECTURES, KernelFacts, inspect};
-pub use module::{CACHE, KERNELS, KernelFile, Sources};
+pub use module::{KERNELS, KernelFile, Sources};
 pub use software::Software;
 pub use timing::{Cublas, Roofline, Stopwatch};
 

@@ -2,7 +2,7 @@
 
 use super::driver::{self, Context, dotted, failed, missing};
 use super::source;
-use crate::data::AtomicFile;
+use crate::data::{AtomicFile, cache_folder};
 use crate::error::{Error, Result};
 use cudarc::driver::{result, sys};
 use cudarc::nvrtc;
@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 /// A folder whose `*.cu` files are used instead of those that were built in: to change a kernel without building.
 pub const KERNELS: &str = "HANDGRAD_KERNELS";
-/// The folder for compiled kernels, `handgrad` in the user's cache folder by default.
-pub const CACHE: &str = "HANDGRAD_CACHE";
 
 /// A file of kernels, as build.rs found it.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +174,7 @@ pub(super) fn nvrtc_version() -> Result<(i32, i32)> {
 fn cached(name: &str, text: &str, architecture: u32) -> Result<Vec<u8>> {
     let target = format!("compute_{architecture}");
     let key = hash(&[text, &OPTIONS.join(" "), &target, &format!("{:?}", nvrtc_version()?)]);
-    let path = folder().map(|f| f.join(format!("{name}-{key}.ptx")));
+    let path = cache_folder().map(|f| f.join("kernels").join(format!("{name}-{key}.ptx")));
     if let Some(ptx) = path.as_ref().and_then(|p| std::fs::read(p).ok()).and_then(unsealed) {
         return Ok(ptx);
     }
@@ -194,15 +192,6 @@ pub(super) fn hash(parts: &[&str]) -> String {
         hasher.update(part);
     }
     hasher.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
-}
-
-/// Where compiled kernels are kept.
-fn folder() -> Option<PathBuf> {
-    let named = |variable| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
-    named(CACHE)
-        .or_else(|| named("XDG_CACHE_HOME").map(|d| d.join("handgrad")))
-        .or_else(|| named("HOME").map(|d| d.join(".cache/handgrad")))
-        .map(|d| d.join("kernels"))
 }
 
 fn store(path: &std::path::Path, ptx: &[u8]) -> Result<()> {

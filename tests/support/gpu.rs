@@ -12,7 +12,7 @@ pub fn is_real() -> bool {
 
 /// The software driver's file: cargo puts it beside this test's own.
 pub fn driver_path() -> PathBuf {
-    if let Some(path) = std::env::var_os("HANDGRAD_CUDA_DRIVER") {
+    if let Some(path) = std::env::var_os("HANDGRAD_CUDA_DRIVER").filter(|path| !path.is_empty()) {
         return path.into();
     }
     let test = std::env::current_exe().unwrap();
@@ -21,7 +21,7 @@ pub fn driver_path() -> PathBuf {
 
 /// NVRTC's file: from the environment, or where `tests/fetch_nvrtc.sh` put it.
 pub fn nvrtc_path() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("HANDGRAD_NVRTC") {
+    if let Some(path) = std::env::var_os("HANDGRAD_NVRTC").filter(|path| !path.is_empty()) {
         return Some(path.into());
     }
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/nvrtc");
