@@ -283,6 +283,9 @@ pub const PRESETS: [Preset; 15] = [
             note: "scikit-learn's SGDClassifier, 5 passes; with 100 passes (`--epochs 100`) 0.8419",
             ..Published::NOTHING
         },
+        // The published figure is one run. scikit-learn 1.9.1 with eleven seeds gave 0.8100 on average, with a standard
+        // deviation of 0.0079 (`tests/goldens/sgd_classifier.py`): two of those.
+        tolerance: Tolerance { accuracy: 0.016, loss: None },
         slow: true,
         ..FASHION
     },

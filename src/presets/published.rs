@@ -96,7 +96,7 @@ impl Published {
 /// How far figures may be from the published ones, from seed to seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
-    /// Accuracies: 0.01 everywhere.
+    /// Accuracies: 0.01, or more where the published training itself swings more from seed to seed.
     pub accuracy: f64,
     /// Losses; `None` where they say less than the accuracies, as the loss of a model that has learnt its samples by
     /// heart.
