@@ -8,9 +8,10 @@ use handgrad::presets::{Figures, Preset};
 use handgrad::{Device, Isa};
 
 /// The processor as most machines have it. Figures that lie close to their bar need the same bits everywhere, and each
-/// instruction set rounds in its own way; that all of them are right is for `parity.rs`.
+/// instruction set rounds in its own way; that all of them are right is for `parity.rs`. One thread for each, as these
+/// tests run side by side: threads change no bit, but two crews on the same cores keep each other waiting.
 fn processor() -> Device {
-    Device::cpu_with(None, Some(Isa::Avx2).filter(|isa| isa.is_available())).unwrap()
+    Device::cpu_with(Some(1), Some(Isa::Avx2).filter(|isa| isa.is_available())).unwrap()
 }
 
 /// Trains a preset on the processor and compares its accuracies with the published ones.
