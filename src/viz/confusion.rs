@@ -1,13 +1,14 @@
 //! The confusion matrix as a picture: which class was taken for which.
 
 use super::canvas::{Align, Area, Canvas};
-use super::images::{class_name, class_of, label_of};
+use super::images::class_name;
 use super::lines;
 use super::palette::{Colour, FAINT, INK, readable_on, viridis};
 use super::tiles::Bar;
 use super::{Picture, font};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::metrics::ConfusionCounts;
 use crate::tensor::Tensor;
 
 /// A confusion matrix; see [`confusion`].
@@ -20,7 +21,7 @@ pub struct Confusion {
 }
 
 /// How often each class was taken for each, from counts in rows of actual classes and columns of predicted ones, as
-/// [`ConfusionMatrix::matrix`](crate::metrics::ConfusionMatrix::matrix) gives them. Colours are shares of the row, so that
+/// [`ConfusionCounts::rows`](crate::metrics::ConfusionCounts::rows) gives them. Colours are shares of the row, so that
 /// rare classes can be read too; the numbers are the counts, where there is room for them.
 ///
 /// ```
@@ -60,45 +61,9 @@ impl Confusion {
     /// ```
     ///
     /// # Errors
-    /// Predictions of another number of samples; a target that is no class, or one that is not predicted.
+    /// Those of [`ConfusionCounts::of`].
     pub fn of(data: &Dataset, predictions: &Tensor) -> Result<Confusion> {
-        let shape = predictions.shape();
-        if shape.rank() == 0 || shape.rows() != data.len() || shape.len() == 0 {
-            return Err(Error::data(
-                format!("predictions of shape {shape} are not those of {} samples", data.len()),
-                "give what `model.predict(data.x())` gave for this dataset",
-            ));
-        }
-        let columns = shape.len() / shape.rows();
-        let classes = columns.max(2);
-        if classes > MOST_CLASSES {
-            return Err(too_many(classes));
-        }
-        let mut counts = vec![vec![0; classes]; classes];
-        for (i, row) in predictions.to_vec().chunks_exact(columns).enumerate() {
-            match (label_of(data.y(), i), class_of(row)) {
-                (Some(actual), Some(predicted)) if actual < classes => counts[actual][predicted] += 1,
-                (Some(actual), Some(_)) => {
-                    return Err(Error::data(
-                        format!("sample {i} has label {actual}, the model knows {classes} classes"),
-                        "give the data that the model is for",
-                    ));
-                }
-                (None, _) => {
-                    return Err(Error::data(
-                        format!("the target of sample {i} is not one class"),
-                        "give one label a sample, or one one-hot row",
-                    ));
-                }
-                (_, None) => {
-                    return Err(Error::data(
-                        format!("the prediction for sample {i} is no number"),
-                        "train again with a lower learning rate",
-                    ));
-                }
-            }
-        }
-        Ok(confusion(&counts))
+        Ok(confusion(ConfusionCounts::of(data.y(), predictions)?.rows()))
     }
 
     /// What stands above the picture, in any language.

@@ -3,8 +3,9 @@
 use super::Picture;
 use super::palette::{BLUE, Colour, INK, VERMILLION, grey};
 use super::tiles::{Sheet, Tile};
-use crate::data::{Dataset, Targets};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::metrics::{class_of, label_of, predicted_rows};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -153,16 +154,7 @@ impl<'a> Samples<'a> {
                 format!("indices go from 0 to {}", data.len() - 1),
             ));
         }
-        let predicted = match self.predicted {
-            Some(p) if p.shape().rank() == 0 || p.shape().rows() != data.len() => {
-                return Err(Error::data(
-                    format!("predictions of shape {} are not those of {} samples", p.shape(), data.len()),
-                    "give what `model.predict(data.x())` gave for this dataset",
-                ));
-            }
-            Some(p) => Some((p.to_vec(), p.shape().len() / p.shape().rows().max(1))),
-            None => None,
-        };
+        let predicted = self.predicted.map(|p| predicted_rows(p, data.len())).transpose()?;
         let images: Vec<Vec<f32>> = self.indices.iter().map(|&i| data.x().values_of(i)).collect();
         let shade = Shade::of(images.iter().flatten().copied());
         let tile = |(&i, image): (&usize, &Vec<f32>)| {
@@ -271,26 +263,7 @@ impl Shade {
     }
 }
 
-/// The class of sample `i`, if its target is one: a label, 0 or 1, or a row with one largest entry.
-pub(super) fn label_of(y: &Targets, i: usize) -> Option<usize> {
-    match (y, y.values_of(i).as_slice()) {
-        (Targets::Labels { labels, sample }, [_]) if sample.len() == 1 => labels.get(i).map(|&l| l as usize),
-        (Targets::Values { .. }, [v]) if *v == 0.0 || *v == 1.0 => Some(usize::from(*v == 1.0)),
-        (Targets::Values { .. }, row @ [_, _, ..]) => class_of(row),
-        _ => None,
-    }
-}
-
-/// The class that one row of predictions says: the largest entry, or whether the only one is above ½.
-pub(super) fn class_of(row: &[f32]) -> Option<usize> {
-    match row {
-        [] => None,
-        [v] => (!v.is_nan()).then_some(usize::from(*v > 0.5)),
-        row if row.iter().any(|v| v.is_nan()) => None,
-        row => Some((1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })),
-    }
-}
-
+/// What a class is called: its name, or its number.
 pub(super) fn class_name(names: &[String], class: usize) -> String {
     names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
