@@ -4,7 +4,7 @@ use super::Picture;
 use super::axis::Axis;
 use super::canvas::{Align, Area, Canvas};
 use super::images::class_name;
-use super::lines::{self, Entry, Legend};
+use super::lines::{self, Entry, Legend, MARGIN};
 use super::palette::{Colour, FAINT, INK, Look, Mark, PAPER, mix, viridis};
 use super::tiles::Bar;
 use crate::data::{Dataset, Features};
@@ -50,7 +50,6 @@ pub fn boundary<'a>(model: &'a mut Sequential, data: &'a Dataset) -> Boundary<'a
 const GRID: usize = 160;
 const SIDE: f64 = 400.0;
 const LEFT: f64 = 76.0;
-const MARGIN: f64 = 16.0;
 const MOST_POINTS: usize = 2000;
 
 impl Boundary<'_> {
@@ -159,15 +158,14 @@ impl Boundary<'_> {
         let bar = if one { Bar::WIDTH + 12.0 } else { 0.0 };
         let width = MARGIN + LEFT + SIDE + bar + MARGIN;
         let legend = Legend::new(entries.clone(), SIDE);
-        let title = if self.title.is_empty() { 0.0 } else { 30.0 };
+        let title = lines::title_height(&self.title);
         let top = MARGIN + title + legend.height() + if entries.is_empty() { 0.0 } else { 10.0 };
         let hidden = self.data.len() - points.len();
         let height = top + SIDE + 56.0 + if hidden > 0 { 20.0 } else { 0.0 };
         let mut canvas = Canvas::new(&self.title, width, height)?;
         let left = MARGIN + LEFT;
-        let head = Area { left: MARGIN, top: MARGIN, right: width - MARGIN, bottom: MARGIN + title - 6.0 };
-        lines::title(&mut canvas, &self.title, head);
-        let area = Area { left, top, right: left + SIDE, bottom: top + SIDE };
+        lines::title(&mut canvas, &self.title);
+        let area = Area::sized((left, top), SIDE, SIDE);
         let axes = canvas.axes(area, x.clone(), y.clone())?;
         canvas.cells(area, GRID, &upright);
         if one && is_classes {

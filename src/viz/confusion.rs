@@ -2,7 +2,7 @@
 
 use super::canvas::{Align, Area, Canvas};
 use super::images::class_name;
-use super::lines;
+use super::lines::{self, MARGIN};
 use super::palette::{Colour, FAINT, INK, readable_on, viridis};
 use super::tiles::Bar;
 use super::{Picture, font};
@@ -39,7 +39,6 @@ pub fn confusion(counts: &[impl AsRef<[u64]>]) -> Confusion {
     }
 }
 
-const MARGIN: f64 = 16.0;
 const LABEL: f64 = 12.0;
 /// Names are given this much room at most.
 const LONGEST: f64 = 150.0;
@@ -115,18 +114,17 @@ impl Confusion {
         let slanted = longest > cell * every as f64 - 6.0;
         let below = if slanted { 0.75 * longest + 16.0 } else { 20.0 };
         let left = MARGIN + 24.0 + longest + 8.0;
-        let title = if self.title.is_empty() { 0.0 } else { 34.0 };
+        let title = lines::title_height(&self.title);
         let top = MARGIN + title;
         let right = left + side.max(60.0) + 16.0 + Bar::WIDTH;
         let height = top + side.max(70.0) + below + 30.0;
         let mut canvas = Canvas::new(&self.title, right + 8.0, height)?;
-        let head = Area { left: MARGIN, top: MARGIN - 4.0, right: right - 8.0, bottom: MARGIN + 22.0 };
-        lines::title(&mut canvas, &self.title, head);
+        lines::title(&mut canvas, &self.title);
 
         let sums: Vec<f64> = self.counts.iter().map(|row| row.iter().map(|&c| c as f64).sum()).collect();
         let share = |r: usize, c: usize| self.counts[r][c] as f64 / sums[r].max(1.0);
         let colours: Vec<Colour> = (0..n * n).map(|i| viridis(share(i / n, i % n))).collect();
-        let area = Area { left, top, right: left + side, bottom: top + side };
+        let area = Area::sized((left, top), side, side);
         canvas.cells(area, n, &colours);
         canvas.frame(area, FAINT, 0.8);
         let centre = |i: usize| (i as f64 + 0.5) * cell;

@@ -115,12 +115,8 @@ impl<'a> Samples<'a> {
     pub fn draw(&self) -> Result<Picture> {
         let captions = |i: usize, label: Option<usize>, predicted: Option<usize>| {
             let mut lines: Vec<(String, Colour)> = Vec::new();
-            let name = |class| class_name(&self.classes, class);
             lines.extend(self.label_text(i, label).map(|text| (text, INK)));
-            lines.extend(predicted.map(|p| match Some(p) == label {
-                true => (format!("✓ {}", name(p)), BLUE),
-                false => (format!("✗ {}", name(p)), VERMILLION),
-            }));
+            lines.extend(predicted.map(|p| self.verdict(p, label)));
             lines
         };
         let tiles = self.tiles(&captions)?;
@@ -134,6 +130,12 @@ impl<'a> Samples<'a> {
             (None, [value]) => Some(super::axis::short(f64::from(*value), f64::from(value.abs()) / 1000.0)),
             _ => None,
         }
+    }
+
+    /// What a model took the sample for: with a sign, and in a colour, for right or wrong.
+    fn verdict(&self, predicted: usize, label: Option<usize>) -> (String, Colour) {
+        let (sign, colour) = if label == Some(predicted) { ("✓", BLUE) } else { ("✗", VERMILLION) };
+        (format!("{sign} {}", class_name(&self.classes, predicted)), colour)
     }
 
     fn tiles(
@@ -158,17 +160,13 @@ impl<'a> Samples<'a> {
         let images: Vec<Vec<f32>> = self.indices.iter().map(|&i| data.x().values_of(i)).collect();
         let shade = Shade::of(images.iter().flatten().copied());
         let tile = |(&i, image): (&usize, &Vec<f32>)| {
-            let pixels = image.chunks_exact(channels).map(|p| match channels {
-                1 => grey(if self.inverted { 1.0 - shade.share(p[0]) } else { shade.share(p[0]) }),
-                _ => std::array::from_fn(|c| grey(shade.share(p[c]))[0]),
-            });
             let label = label_of(data.y(), i);
             let guess =
                 predicted.as_ref().and_then(|(all, n)| class_of(all.get(i * n..(i + 1) * n).unwrap_or(&[])));
             let wrong = guess.is_some() && label.is_some() && guess != label;
             Tile {
                 columns,
-                pixels: pixels.collect(),
+                pixels: shade.pixels(image, channels, self.inverted),
                 caption: caption(i, label, guess),
                 frame: wrong.then_some(VERMILLION),
             }
@@ -205,11 +203,7 @@ impl<'a> Sample<'a> {
     pub fn draw(&self) -> Result<Picture> {
         let all = &self.0;
         let guess = |_, label: Option<usize>, predicted: Option<usize>| {
-            let line = predicted.map(|p| {
-                let (sign, colour) = if label == Some(p) { ("✓", BLUE) } else { ("✗", VERMILLION) };
-                (format!("{sign} {}", class_name(&all.classes, p)), colour)
-            });
-            line.into_iter().collect()
+            predicted.map(|p| all.verdict(p, label)).into_iter().collect()
         };
         let tiles = all.tiles(&guess)?;
         let index = all.indices[0];
@@ -241,7 +235,7 @@ pub(super) fn image_shape(sample: Shape) -> Result<(usize, usize, usize)> {
 }
 
 /// How bright a number is.
-struct Shade {
+pub(super) struct Shade {
     low: f32,
     high: f32,
 }
@@ -260,6 +254,24 @@ impl Shade {
     fn share(&self, v: f32) -> f64 {
         // In f64, where the distance of any two f32 is a number.
         (f64::from(v) - f64::from(self.low)) / (f64::from(self.high) - f64::from(self.low)).max(1e-300)
+    }
+
+    /// From black for the least to white for the greatest of `values`.
+    pub(super) fn spread(values: &[f32]) -> Shade {
+        let finite = values.iter().filter(|v| v.is_finite());
+        let ends = finite.fold((f32::INFINITY, f32::NEG_INFINITY), |e, &v| (e.0.min(v), e.1.max(v)));
+        if ends.0 <= ends.1 { Shade { low: ends.0, high: ends.1 } } else { Shade { low: 0.0, high: 1.0 } }
+    }
+
+    /// The pixels of an image: grey of one channel, the first three of more are red, green and blue. `inverted` grey is
+    /// dark where the number is large.
+    pub(super) fn pixels(&self, image: &[f32], channels: usize, inverted: bool) -> Vec<Colour> {
+        let pixel = |p: &[f32]| match *p {
+            [r, g, b, ..] => [r, g, b].map(|v| grey(self.share(v))[0]),
+            _ if inverted => grey(1.0 - self.share(p[0])),
+            _ => grey(self.share(p[0])),
+        };
+        image.chunks_exact(channels).map(pixel).collect()
     }
 }
 
