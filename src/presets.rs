@@ -85,6 +85,13 @@ pub enum Source {
 
 impl Source {
     /// The data set with its classes; `None` for a logic gate.
+    ///
+    /// ```
+    /// use handgrad::presets::Source;
+    /// assert_eq!(Source::FashionMnist.collection().unwrap().classes[9], "Ankle boot");
+    /// assert!(Source::Mnist.collection().is_some() && Source::Gate([0.0; 4]).collection().is_none());
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
     pub fn collection(&self) -> Option<&'static Collection> {
         let name = match self {
             Source::Gate(_) => return None,

@@ -48,6 +48,17 @@ impl Sequential {
 
     /// How often the model takes each class for each, over `data`: a confusion matrix.
     ///
+    /// ```
+    /// use handgrad::{Sequential, data::{Dataset, Features, Targets}, layers::Dense};
+    /// let x = Features::from_rows(&[[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])?;
+    /// let data = Dataset::new(x, Targets::labels(vec![0, 1, 1]))?;
+    /// let mut model = Sequential::new().with(Dense::new(2));
+    /// model.build([2])?;
+    /// let counts = model.confusion(&data)?;
+    /// assert_eq!(counts.rows().iter().map(|row| row.iter().sum()).collect::<Vec<u64>>(), [1, 2]);
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`predict`](Sequential::predict) and [`ConfusionCounts::of`].
     pub fn confusion(&mut self, data: &Dataset) -> Result<ConfusionCounts> {

@@ -394,7 +394,16 @@ impl Sequential {
         Ok(weights)
     }
 
-    /// A copy of one weight, by its name: `dense/kernel`. `None`, if no layer has it.
+    /// A copy of one weight, by its name. `None`, if no layer has it.
+    ///
+    /// ```
+    /// use handgrad::{Sequential, layers::Dense};
+    /// let mut model = Sequential::new().with(Dense::new(3)).with(Dense::new(1));
+    /// model.build([2])?;
+    /// assert_eq!(model.weight("dense_1/kernel")?.unwrap().shape.dims(), [3, 1]);
+    /// assert!(model.weight("dense_1/gamma")?.is_none());
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not built.
