@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The messages as they stand in `onnx.proto`: what is written is read as another program would.
-#[allow(dead_code, clippy::all)] // generated
+#[allow(dead_code, missing_docs, clippy::all, unreachable_pub)] // generated
 #[rustfmt::skip]
 #[path = "../src/io/onnx/proto.rs"]
 mod proto;
