@@ -185,9 +185,11 @@ impl Error {
         }
     }
 
-    /// The same, found in `path`.
+    /// The same, found in `path`. One that names a file already stays as it is.
     pub fn in_file(self, path: impl Into<PathBuf>) -> Error {
         match self {
+            Error::Io { .. } | Error::Format { .. } => self,
+            Error::Mistake { place: Some(Place::File(_)), .. } => self,
             Error::Mistake { mistake, hint, .. } => {
                 Error::Mistake { place: Some(Place::File(path.into())), mistake, hint }
             }

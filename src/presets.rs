@@ -10,7 +10,7 @@ mod published;
 
 use crate::activations::Activation::{Linear, Relu, Sigmoid, Softmax};
 use crate::callbacks::EarlyStopping;
-use crate::data::{Dataset, ImageDataset, Targets, fashion_mnist, mnist};
+use crate::data::{Collection, Dataset, ImageDataset, Targets, fashion_mnist, mnist};
 use crate::error::{Error, Result};
 use crate::initializers::Initializer;
 use crate::layers::{Conv2D, Dense, Dropout, Flatten, LSTM, MaxPooling2D};
@@ -81,6 +81,25 @@ pub enum Source {
     Mnist,
     /// [`fashion_mnist`].
     FashionMnist,
+}
+
+impl Source {
+    /// The data set with its classes; `None` for a logic gate.
+    ///
+    /// ```
+    /// use handgrad::presets::Source;
+    /// assert_eq!(Source::FashionMnist.collection().unwrap().classes[9], "Ankle boot");
+    /// assert!(Source::Mnist.collection().is_some() && Source::Gate([0.0; 4]).collection().is_none());
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    pub fn collection(&self) -> Option<&'static Collection> {
+        let name = match self {
+            Source::Gate(_) => return None,
+            Source::Mnist => "mnist",
+            Source::FashionMnist => "fashion-mnist",
+        };
+        Collection::named(name).ok()
+    }
 }
 
 impl fmt::Display for Source {

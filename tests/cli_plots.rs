@@ -2,6 +2,8 @@
 #![cfg(feature = "cli")]
 
 use assert_cmd::Command;
+use handgrad::Shape;
+use handgrad::data::{Collection, Element, Idx};
 use std::path::Path;
 
 fn handgrad(folder: &Path, arguments: &str) -> (i32, String, String) {
@@ -24,6 +26,31 @@ fn a_training_leaves_its_pictures() {
     }
     let (code, _, err) = handgrad(folder.path(), "train xor --plots-format png");
     assert!(code == 2 && err.contains("--plots"), "{err}");
+}
+
+/// Ten small files in the place of Fashion-MNIST: the pictures call its classes what the catalog calls them.
+#[test]
+fn classes_have_the_names_of_their_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["train", "t10k"] {
+        let write = |name: &str, shape: &[usize], bytes: Vec<u8>| {
+            let path = folder.path().join(format!("{part}-{name}-ubyte"));
+            Idx::new(Shape::new(shape).unwrap(), Element::U8, bytes).unwrap().write(path).unwrap();
+        };
+        write("images-idx3", &[20, 28, 28], (0..20 * 784).map(|i| (i % 251) as u8).collect());
+        write("labels-idx1", &[20], (0..20).map(|i| i % 10).collect());
+    }
+    let (code, out, err) =
+        handgrad(folder.path(), "train fashion-softmax --device reference --data . --epochs 1 --plots p");
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("curves.svg, confusion.svg, samples.svg, filters.svg"), "{out}");
+    let fashion = Collection::named("fashion-mnist").unwrap();
+    for name in ["confusion.svg", "samples.svg"] {
+        let svg = std::fs::read_to_string(folder.path().join("p").join(name)).unwrap();
+        for class in fashion.classes {
+            assert!(svg.contains(&format!("{class}<")), "{name} has no {class}");
+        }
+    }
 }
 
 #[test]

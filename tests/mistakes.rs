@@ -9,6 +9,7 @@ use handgrad::model::{Compile, Fit};
 use handgrad::optimizers::Sgd;
 use handgrad::{Activation, Device, Error, Language, Mistake, Sequential, Shape};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 const SPARSE: &str = "sparse_categorical_crossentropy";
 const CATEGORICAL: &str = "categorical_crossentropy";
@@ -341,6 +342,13 @@ fn a_file_is_named_in_both_languages() {
     assert_eq!(error.in_language(Language::Korean).0, "labels.csv: 샘플은 2개인데 타깃은 3개입니다");
     let other = Error::invalid("no", "do").in_file("a.toml");
     assert_eq!((other.to_string().as_str(), other.hint()), ("a.toml: no", Some("do")));
+    // What names a file already keeps it, and keeps its kind.
+    let io = Error::Io { action: "read", path: "x".into(), source: std::io::ErrorKind::NotFound.into() };
+    assert!(matches!(io.in_file("y"), Error::Io { path, .. } if path == Path::new("x")));
+    let format = Error::format("x", "no", "do").in_file("y");
+    assert_eq!((format.to_string().as_str(), format.hint()), ("x: no", Some("do")));
+    let mistake = Error::from(Mistake::NoLayers).in_file("x").in_file("y");
+    assert!(mistake.to_string().starts_with("x: the model"), "{mistake}");
 }
 
 /// What the page also promises: a Dense works on the last dimension of images, as in Keras.
@@ -358,7 +366,6 @@ mod command {
     use assert_cmd::Command;
     use handgrad::data::{Element, Idx};
     use handgrad::mistakes::{Count, Part, Range};
-    use std::path::Path;
     use tempfile::TempDir;
 
     /// The command in an environment that says nothing about languages.

@@ -3,7 +3,7 @@
 //! `HANDGRAD_KERAS_PYTHON` names an interpreter with `onnx` and `onnxruntime`.
 
 use handgrad::data::Features;
-use handgrad::io::onnx::{self, proto};
+use handgrad::io::onnx;
 use handgrad::layers::*;
 use handgrad::{Activation, Padding, Rng, Sequential, Shape};
 use prost::Message;
@@ -11,6 +11,12 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
+
+/// The messages as they stand in `onnx.proto`: what is written is read as another program would.
+#[allow(dead_code, missing_docs, clippy::all, unreachable_pub)] // generated
+#[rustfmt::skip]
+#[path = "../src/io/onnx/proto.rs"]
+mod proto;
 
 /// A model of every kind of layer, every activation, every option that changes the graph; with the shape of a sample.
 fn models() -> Vec<(String, Sequential, Vec<usize>)> {

@@ -193,6 +193,33 @@ fn functions_and_boundaries_are_drawn() {
     assert!(viz::boundary(&mut other, &images()).draw().unwrap_err().to_string().contains("two inputs"));
 }
 
+/// Data sorted by class, of which not all is drawn, and data that repeats itself: every class is in the legend and has
+/// points in the picture.
+#[test]
+fn a_boundary_shows_every_class_of_sorted_data() {
+    let mut model = Sequential::new().device(&Device::reference()).with(Dense::new(3));
+    model.build([2]).unwrap();
+    for class_of in [|i: usize| i as u32 / 2000, |i: usize| i as u32 % 3] {
+        let values = (0..6000).flat_map(|i| [(i % 77) as f32, (i / 77) as f32]).collect();
+        let x = Features::F32 { sample: 2.into(), values };
+        let data = Dataset::new(x, Targets::labels((0..6000).map(class_of).collect())).unwrap();
+        let names = ["가", "나", "다"];
+        let picture = viz::boundary(&mut model, &data).classes(&names).draw().unwrap();
+        has(&picture, &names);
+        has(&picture, &["2000 of 6000 samples are drawn, chosen at random"]);
+        assert_eq!(count(&picture, |n| n.attribute("class") == Some("mark")), 2000 + 3);
+        for class in 0..3 {
+            let [r, g, b] = viz::palette::Look::number(class).colour;
+            let colour = format!("#{r:02x}{g:02x}{b:02x}");
+            let own = |n: &Node| {
+                n.attribute("class") == Some("mark") && n.attribute("fill") == Some(colour.as_str())
+            };
+            let points = count(&picture, own);
+            assert!((500..800).contains(&points), "{points} points of class {class}");
+        }
+    }
+}
+
 #[test]
 fn files_are_what_their_endings_say() -> Result<()> {
     let folder = tempfile::tempdir().unwrap();

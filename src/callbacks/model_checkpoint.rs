@@ -7,6 +7,7 @@ use super::monitor::Monitor;
 use super::{Callback, Flow, Mode, State};
 use crate::data::AtomicFile;
 use crate::error::{Error, Result};
+use crate::io;
 use crate::model::{Epoch, Sequential};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ pub struct ModelCheckpoint {
 impl ModelCheckpoint {
     /// To `path`, whose ending says the kind of file, as for [`save`](Sequential::save). In its name `{epoch}` stands for the
     /// epoch, counted from 1, and `{val_loss}` or another figure's name for that figure; `{epoch:02d}` has two digits at
-    /// least, `{val_loss:.4f}` four after the point. Without these each file replaces the one before.
+    /// least, `{val_loss:.4f}` four after the point. Without these each file replaces the one before. A training does not
+    /// begin with a name or a place that no model can be saved to.
     pub fn new(path: impl AsRef<Path>) -> ModelCheckpoint {
         ModelCheckpoint {
             path: path.as_ref().to_path_buf(),
@@ -86,8 +88,19 @@ impl ModelCheckpoint {
         self.saved.as_deref()
     }
 
-    /// The path with the figures in their places.
+    /// The path after an epoch, with its figures.
     fn place(&self, epoch: usize, record: &Epoch) -> Result<PathBuf> {
+        self.filled(epoch, &|name| {
+            record.scores.get(name).ok_or_else(|| {
+                let figures = record.scores.0.iter().map(|(name, _)| name.as_str());
+                let known: Vec<&str> = std::iter::once("epoch").chain(figures).collect();
+                Error::unknown("figure in the file's name", name, &known)
+            })
+        })
+    }
+
+    /// The path with each `{name}` and `{name:format}` replaced by what `figure` says of it.
+    fn filled(&self, epoch: usize, figure: &dyn Fn(&str) -> Result<f64>) -> Result<PathBuf> {
         let whole = self.path.to_string_lossy();
         let (mut path, mut rest) = (String::new(), &*whole);
         while let Some(at) = rest.find('{') {
@@ -96,16 +109,12 @@ impl ModelCheckpoint {
                 Error::invalid(format!("the file's name {whole} has a `{{` without `}}`"), "close it")
             })?;
             let (name, format) = inside.split_once(':').unwrap_or((inside, ""));
-            path += &match (name, record.scores.get(name)) {
-                ("epoch", _) => number((epoch + 1) as f64, if format.is_empty() { "d" } else { format }),
-                (_, Some(value)) => number(value, format),
-                (_, None) => {
-                    let figures = record.scores.0.iter().map(|(name, _)| name.as_str());
-                    let known: Vec<&str> = std::iter::once("epoch").chain(figures).collect();
-                    return Err(Error::unknown("figure in the file's name", name, &known));
-                }
-            }
-            .ok_or_else(|| {
+            let written = match (name, format) {
+                ("epoch", "") => number((epoch + 1) as f64, "d"),
+                ("epoch", format) => number((epoch + 1) as f64, format),
+                (name, format) => number(figure(name)?, format),
+            };
+            path += &written.ok_or_else(|| {
                 Error::invalid(
                     format!("the file's name {whole} has `{inside}`, whose format nobody knows"),
                     "write {epoch:02d} for digits, {val_loss:.4f} for digits after the point",
@@ -136,14 +145,19 @@ fn number(value: f64, format: &str) -> Option<String> {
 }
 
 impl Callback for ModelCheckpoint {
-    /// What cannot be saved is found out before the training.
-    fn on_train_begin(&mut self, model: &mut Sequential, _epochs: Range<usize>) -> Result<()> {
-        if !self.weights_only {
-            model.config()?;
+    /// What cannot be saved is found out before the training: a model without a configuration, a name that makes no sense
+    /// or ends in no kind of file, a place that nobody may write to. Which figures there are shows after the first epoch:
+    /// other callbacks may add some.
+    fn on_train_begin(&mut self, model: &mut Sequential, epochs: Range<usize>) -> Result<()> {
+        let first = self.filled(epochs.start, &|_| Ok(0.0))?;
+        match self.weights_only {
+            true => io::check_weights_name(&first)?,
+            false => {
+                io::check_model_name(&first)?;
+                model.config()?;
+            }
         }
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        AtomicFile::probe(folder.join(".handgrad-checkpoint"))?;
-        Ok(())
+        AtomicFile::probe(first)
     }
 
     fn on_epoch_end(&mut self, model: &mut Sequential, epoch: usize, record: &mut Epoch) -> Result<Flow> {
@@ -233,10 +247,39 @@ mod tests {
         }
     }
 
+    /// Before the first epoch, and without a trace.
     #[test]
-    fn a_folder_that_is_not_there_is_found_out_at_once() {
+    fn what_cannot_be_saved_is_found_out_at_once() {
         let mut model = Sequential::new().with(Dense::new(1));
-        let mut keep = ModelCheckpoint::new("/no/such/folder/a.safetensors");
-        assert!(keep.on_train_begin(&mut model, 0..1).unwrap_err().to_string().starts_with("cannot write"));
+        model.build([1]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a.npz")).unwrap();
+        let mut begin = |name: &str, weights_only: bool| {
+            let mut keep = ModelCheckpoint::new(folder.path().join(name)).save_weights_only(weights_only);
+            keep.on_train_begin(&mut model, 4..9).map_err(|e| e.to_string())
+        };
+        for (name, weights_only, words) in [
+            ("no/a.safetensors", false, "cannot write"),
+            ("a.npz", true, "cannot write"),
+            ("{epoch}/a.npz", true, "cannot write"),
+            ("a.npz", false, "a file of a model cannot be of the kind `.npz`"),
+            ("a.keras", true, "a file of weights cannot be of the kind `.keras`"),
+            ("a-{loss:.2f}", false, "a file of a model cannot be of the kind `.00`"),
+            ("a", false, "needs an ending"),
+            ("a-{epoch.keras", false, "without `}`"),
+            ("a-{epoch:x}.keras", false, "whose format nobody knows"),
+            ("a-{val_loss:2}.keras", false, "whose format nobody knows"),
+        ] {
+            let error = begin(name, weights_only).unwrap_err();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+        for (name, weights_only) in [
+            ("a-{epoch:02d}-{val_loss:.3f}.safetensors", false),
+            ("{any}.weights.h5", true),
+            ("{any}.keras", false),
+        ] {
+            begin(name, weights_only).unwrap();
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "a probe leaves no file");
     }
 }

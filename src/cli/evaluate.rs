@@ -9,6 +9,7 @@ use handgrad::data::{
     AtomicFile, Dataset, Features, ImageDataset, ImageFolder, ImageFolderOptions, Input, Meaning, Output,
     Targets,
 };
+use handgrad::metrics::ConfusionCounts;
 use handgrad::{Error, Result, Sequential};
 use std::path::{Path, PathBuf};
 
@@ -68,50 +69,39 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     {
         say(format!("Figures are in standard deviations of `{target}`, one of which is {:.6}.", scale.by))?;
     }
-    if let Targets::Labels { labels, .. } = data.y() {
+    if let Some(path) = &arguments.json {
+        let mut figures: serde_json::Map<String, serde_json::Value> =
+            scores.0.iter().map(|(name, figure)| (name.clone(), (*figure).into())).collect();
+        figures.insert("samples".into(), data.len().into());
+        write_json(path, &figures)?;
+    }
+    if let Targets::Labels { .. } = data.y() {
         let names = match &output {
             Some(Output::Classes { names, .. }) => Some(&names[..]),
             _ => None,
         };
         let names = show::class_names(&model, names);
-        confusion(&mut model, &data, labels, &names)?;
+        confusion(&model.confusion(&data)?, &names)?;
     }
-    let Some(path) = &arguments.json else { return Ok(()) };
-    let mut figures: serde_json::Map<String, serde_json::Value> =
-        scores.0.iter().map(|(name, figure)| (name.clone(), (*figure).into())).collect();
-    figures.insert("samples".into(), data.len().into());
-    write_json(path, &figures)
+    Ok(())
 }
 
 /// How often each class was taken for each; of many classes, the most frequent mistakes.
-fn confusion(model: &mut Sequential, data: &Dataset, labels: &[u32], names: &[String]) -> Result<()> {
-    let width = model.output_shape().map_or(1, |s| s.len()).max(1);
-    let outputs = model.predict(data.x())?.to_vec();
-    let classes = names.len();
-    let mut counts = vec![0usize; classes * classes];
-    for (outputs, &label) in outputs.chunks_exact(width).zip(labels) {
-        let taken = show::largest(&show::probabilities(outputs));
-        if let Some(count) = counts.get_mut(label as usize * classes + taken).filter(|_| taken < classes) {
-            *count += 1;
-        }
-    }
-    let name = |i: usize| names[i].as_str();
-    if classes <= 10 {
-        let header: Vec<&str> = std::iter::once("is \\ taken for").chain((0..classes).map(name)).collect();
-        let mut table = table(&header);
-        for (i, row) in counts.chunks_exact(classes).enumerate() {
-            table.add_row(std::iter::once(name(i).to_string()).chain(row.iter().map(usize::to_string)));
+fn confusion(counts: &ConfusionCounts, names: &[String]) -> Result<()> {
+    let rows = counts.rows();
+    let name = |i: usize| names.get(i).cloned().unwrap_or_else(|| i.to_string());
+    if rows.len() <= 10 {
+        let all: Vec<String> = (0..rows.len()).map(name).collect();
+        let header = std::iter::once("is \\ taken for").chain(all.iter().map(String::as_str));
+        let mut table = table(&header.collect::<Vec<_>>());
+        for (name, row) in all.iter().zip(rows) {
+            table.add_row(std::iter::once(name.clone()).chain(row.iter().map(u64::to_string)));
         }
         return say(table);
     }
-    let mut mistakes: Vec<(usize, usize, usize)> = (0..classes * classes)
-        .map(|k| (counts[k], k / classes, k % classes))
-        .filter(|&(n, is, taken)| n > 0 && is != taken)
-        .collect();
-    mistakes.sort_by_key(|&(n, is, taken)| (std::cmp::Reverse(n), is, taken));
     let mut table = table(&["mistakes", "is", "taken for"]);
-    for (n, is, taken) in mistakes.into_iter().take(10) {
-        table.add_row([n.to_string(), name(is).to_string(), name(taken).to_string()]);
+    for (n, is, taken) in counts.mistakes().into_iter().take(10) {
+        table.add_row([n.to_string(), name(is), name(taken)]);
     }
     say(table)
 }

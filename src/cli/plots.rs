@@ -4,23 +4,10 @@ use super::say;
 use super::train::Arguments;
 use handgrad::data::{AtomicFile, Dataset};
 use handgrad::model::History;
-use handgrad::presets::{Parts, Preset, Source};
+use handgrad::presets::{Parts, Preset};
 use handgrad::viz::{self, Confusion, Picture};
 use handgrad::{Error, Result, Sequential};
 use std::path::{Path, PathBuf};
-
-const FASHION: [&str; 10] = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-];
 
 /// What a training was about.
 #[derive(Clone, Copy)]
@@ -73,13 +60,10 @@ impl Plots {
         data: &Parts,
     ) -> Result<()> {
         let seen: &Dataset = data.test.as_ref().or(data.validation.as_ref()).unwrap_or(&data.train);
-        let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
-        let fashion = FASHION.map(String::from);
-        let about = match preset.source {
-            Source::Gate(_) => About::Gate,
-            Source::FashionMnist => About::Images(&fashion),
-            _ => About::Images(&digits),
-        };
+        let collection = preset.source.collection();
+        let classes: Vec<String> =
+            collection.iter().flat_map(|c| c.classes).map(|class| class.to_string()).collect();
+        let about = if collection.is_some() { About::Images(&classes) } else { About::Gate };
         self.draw(preset.name, model, history, seen, about)
     }
 

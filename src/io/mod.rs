@@ -61,7 +61,7 @@ pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Sequential> {
     match extension(path).as_str() {
         "safetensors" => whole_model::load(path, device),
         "keras" | "h5" => keras::load_on(path, device),
-        other => Err(unknown_kind("model", other, &[".safetensors", ".keras"])),
+        other => Err(unknown_kind("a model", other, &[".safetensors", ".keras"])),
     }
 }
 
@@ -76,10 +76,9 @@ impl Sequential {
     /// The model is not built; a layer, activation or optimizer is a user's own; the file cannot be written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match extension(path).as_str() {
-            "safetensors" => whole_model::save(self, path),
-            "keras" => keras::save(self, path),
-            other => Err(unknown_kind("model", other, &[".safetensors", ".keras"])),
+        match ModelFile::named(path)? {
+            ModelFile::Safetensors => whole_model::save(self, path),
+            ModelFile::Keras => keras::save(self, path),
         }
     }
 
@@ -98,14 +97,10 @@ impl Sequential {
     /// The model is not built; the file cannot be written.
     pub fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match extension(path).as_str() {
-            "safetensors" => whole_model::save_weights(self, path),
-            "npz" => npz::save_weights(self, path),
-            // Keras takes any other `.h5` for the older layout, which is not written here.
-            "h5" if path.to_string_lossy().to_lowercase().ends_with(".weights.h5") => {
-                keras::save_weights(self, path)
-            }
-            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5"])),
+        match WeightsFile::named(path)? {
+            WeightsFile::Safetensors => whole_model::save_weights(self, path),
+            WeightsFile::Npz => npz::save_weights(self, path),
+            WeightsFile::Keras => keras::save_weights(self, path),
         }
     }
 
@@ -123,6 +118,51 @@ impl Sequential {
             other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5", ".keras"])),
         }
     }
+}
+
+/// What a whole model is written as.
+enum ModelFile {
+    Safetensors,
+    Keras,
+}
+
+impl ModelFile {
+    fn named(path: &Path) -> Result<ModelFile> {
+        match extension(path).as_str() {
+            "safetensors" => Ok(ModelFile::Safetensors),
+            "keras" => Ok(ModelFile::Keras),
+            other => Err(unknown_kind("a model", other, &[".safetensors", ".keras"])),
+        }
+    }
+}
+
+/// What weights alone are written as.
+enum WeightsFile {
+    Safetensors,
+    Npz,
+    Keras,
+}
+
+impl WeightsFile {
+    fn named(path: &Path) -> Result<WeightsFile> {
+        match extension(path).as_str() {
+            "safetensors" => Ok(WeightsFile::Safetensors),
+            "npz" => Ok(WeightsFile::Npz),
+            // Keras takes any other `.h5` for the older layout, which is not written here.
+            "h5" if path.to_string_lossy().to_lowercase().ends_with(".weights.h5") => Ok(WeightsFile::Keras),
+            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5"])),
+        }
+    }
+}
+
+/// Whether [`Sequential::save`] writes to a file of that name; the error says which endings it knows.
+pub(crate) fn check_model_name(path: &Path) -> Result<()> {
+    ModelFile::named(path).map(drop)
+}
+
+/// The same of [`Sequential::save_weights`].
+pub(crate) fn check_weights_name(path: &Path) -> Result<()> {
+    WeightsFile::named(path).map(drop)
 }
 
 /// The end of a file's name, in small letters and without its dot.

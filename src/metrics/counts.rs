@@ -1,136 +1,120 @@
-//! Precision, recall and F1: figures of counts, class by class.
+//! Counts of right and wrong answers, class by class: the table on the device that they are gathered in, and what
+//! precision, recall and F1 make of them.
 //!
 //! ```text
-//! tp, pp, ap [C]    true positives, predicted positives, actual positives of each class
-//! precision         Σ tp / Σ pp                  of what was called positive, how much is
-//! recall            Σ tp / Σ ap                  of what is positive, how much was called so
-//! f1                mean over classes of 2 tp / (pp + ap)
+//! tp, fp, fn        how often a class was found, claimed where it was not, and missed
+//! precision         tp / (tp + fp)               of what was called positive, how much is
+//! recall            tp / (tp + fn)               of what is positive, how much was called so
+//! f1                2 tp / (2 tp + fp + fn)      the harmonic mean of both
 //! ```
 //!
-//! f1 is the harmonic mean of a class's precision and recall: 2 P R / (P + R) with P = tp / pp and R = tp / ap.
 //! A quotient 0 / 0 counts as 0; Keras adds 1e-7 to the divisors of F1 instead, and is off by about that much.
 //! Counts are exact up to 2²⁴ of a kind on devices that compute in `f32`.
 //!
 //! Source: van Rijsbergen 1979, ch. 7.
 
-use super::{Metric, not_planned, other_sums};
-use crate::backend::Target;
+use super::other_sums;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, View};
+use crate::tensor::Tensor;
 
-/// What [`ClassCounts`] makes of its counts; see the source for the equations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// Of what was called positive, how much is. All classes together.
-    Precision,
-    /// Of what is positive, how much was called so. All classes together.
-    Recall,
-    /// The harmonic mean of both for each class, averaged over classes with equal weight ("macro").
-    F1,
-}
-
-/// Precision, recall or F1 over a whole epoch.
-///
-/// By name they are Keras's: precision and recall call positive what is above ½, F1 the row's largest (with a single
-/// column: what is above ½, where Keras would call every row positive). Keras's F1 is a number for each class unless
-/// asked for an average; this is its "macro" average, and [`f1_by_class`](ClassCounts::f1_by_class) has the others.
+/// How often a class, or several together, was found, claimed wrongly and missed.
 ///
 /// ```
-/// use handgrad::{Device, Target, metrics::{ClassCounts, Counted, Metric}};
-/// let dev = Device::reference();
-/// let mut recall = ClassCounts::new("recall", Counted::Recall).threshold(0.5);
-/// recall.plan(&dev, [1].into(), 4)?;
-/// let (p, t) = (dev.tensor([4, 1], &[0.9, 0.2, 0.8, 0.1])?, dev.tensor([4, 1], &[1., 1., 0., 0.])?);
-/// recall.update(&dev, p.view(), Target::Values(t.view()))?;
-/// assert_eq!(recall.result()?, 0.5);
-/// # Ok::<(), handgrad::Error>(())
+/// use handgrad::metrics::Counts;
+/// let cats = Counts { true_positives: 6, false_positives: 2, false_negatives: 4 };
+/// assert_eq!((cats.precision(), cats.recall(), cats.f1()), (0.75, 0.6, 12.0 / 18.0));
 /// ```
-pub struct ClassCounts {
-    name: String,
-    counted: Counted,
-    threshold: Option<f64>,
-    /// tp, pp, ap, once planned.                                                                           [3, C]
-    counts: Option<Tensor>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Is of the class, and was called so.
+    pub true_positives: u64,
+    /// Is not, and was called so.
+    pub false_positives: u64,
+    /// Is, and was not called so.
+    pub false_negatives: u64,
 }
 
-impl ClassCounts {
-    /// One figure, where a row's largest prediction is the positive one.
-    pub fn new(name: impl Into<String>, counted: Counted) -> ClassCounts {
-        ClassCounts { name: name.into(), counted, threshold: None, counts: None }
+impl Counts {
+    /// Of what was called positive, how much is.
+    pub fn precision(&self) -> f64 {
+        ratio(self.true_positives, self.true_positives + self.false_positives)
     }
 
-    /// Calls positive what is above `threshold` instead.
-    pub fn threshold(mut self, threshold: f64) -> ClassCounts {
-        self.threshold = Some(threshold);
-        self
+    /// Of what is positive, how much was called so.
+    pub fn recall(&self) -> f64 {
+        ratio(self.true_positives, self.true_positives + self.false_negatives)
     }
 
-    /// The F1 of each class.
-    ///
-    /// # Errors
-    /// It was not planned.
-    pub fn f1_by_class(&self) -> Result<Vec<f64>> {
-        let counts = self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?;
-        let (counts, classes) = (counts.view().values()?, counts.shape().last());
-        let (tp, rest) = counts.split_at(classes);
-        let (pp, ap) = rest.split_at(classes);
-        Ok((0..classes).map(|c| ratio(2.0 * tp[c], pp[c] + ap[c])).collect()) // 2 tp / (pp + ap)
+    /// The harmonic mean of precision and recall.
+    pub fn f1(&self) -> f64 {
+        let found = 2 * self.true_positives;
+        ratio(found, found + self.false_positives + self.false_negatives)
+    }
+}
+
+/// Several classes together.
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Counts>>(all: I) -> Counts {
+        all.fold(Counts::default(), |a, b| Counts {
+            true_positives: a.true_positives + b.true_positives,
+            false_positives: a.false_positives + b.false_positives,
+            false_negatives: a.false_negatives + b.false_negatives,
+        })
     }
 }
 
 /// a / b, and 0 if b is 0.
-fn ratio(a: f64, b: f64) -> f64 {
-    if b == 0.0 { 0.0 } else { a / b }
+pub(super) fn ratio(a: u64, b: u64) -> f64 {
+    if b == 0 { 0.0 } else { a as f64 / b as f64 }
 }
 
-impl Metric for ClassCounts {
-    fn name(&self) -> &str {
-        &self.name
+/// A table of counts on the device: what every metric that counts is made of.
+pub(super) struct Tally {
+    /// The metric's.
+    pub(super) name: String,
+    /// Once planned.
+    table: Option<Tensor>,
+}
+
+impl Tally {
+    pub(super) fn new(name: impl Into<String>) -> Tally {
+        Tally { name: name.into(), table: None }
     }
 
-    fn plan(&mut self, device: &Device, output: Shape, _max_batch: usize) -> Result<()> {
-        self.counts = Some(device.zeros([3, output.last()].into())?);
+    pub(super) fn plan(&mut self, device: &Device, table: impl Into<Shape>) -> Result<()> {
+        self.table = Some(device.zeros(table.into())?);
         Ok(())
     }
 
-    fn reset(&mut self, device: &Device) -> Result<()> {
-        let counts = self.counts.as_mut().ok_or_else(|| not_planned(&self.name))?;
-        device.fill(0.0, counts.view_mut())
+    pub(super) fn reset(&mut self, device: &Device) -> Result<()> {
+        device.fill(0.0, self.table_mut()?.view_mut())
     }
 
-    fn update(&mut self, device: &Device, prediction: View, target: Target) -> Result<()> {
-        let counts = self.counts.as_mut().ok_or_else(|| not_planned(&self.name))?;
-        device.count_classes(self.threshold, prediction, target, counts.view_mut())
+    pub(super) fn table_mut(&mut self) -> Result<&mut Tensor> {
+        self.table.as_mut().ok_or_else(|| super::not_planned(&self.name))
     }
 
-    fn result(&self) -> Result<f64> {
-        let counts = self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?;
-        let sum = |row| Ok::<f64, crate::Error>(counts.view().rows(row..row + 1)?.values()?.iter().sum());
-        Ok(match self.counted {
-            Counted::Precision => ratio(sum(0)?, sum(1)?),
-            Counted::Recall => ratio(sum(0)?, sum(2)?),
-            Counted::F1 => {
-                let f1 = self.f1_by_class()?;
-                f1.iter().sum::<f64>() / f1.len() as f64
-            }
-        })
+    fn table(&self) -> Result<&Tensor> {
+        self.table.as_ref().ok_or_else(|| super::not_planned(&self.name))
     }
 
-    fn sums(&self) -> Result<Vec<f64>> {
-        self.counts.as_ref().ok_or_else(|| not_planned(&self.name))?.view().values()
+    /// The table's rows, as whole numbers. Waits for the device.
+    pub(super) fn rows(&self) -> Result<Vec<Vec<u64>>> {
+        let columns = self.table()?.shape().last();
+        Ok(self.sums()?.chunks(columns).map(|row| row.iter().map(|&n| n as u64).collect()).collect())
     }
 
-    fn set_sums(&mut self, sums: &[f64]) -> Result<()> {
-        let counts = self.counts.as_mut().ok_or_else(|| not_planned(&self.name))?;
-        match sums.len() == counts.shape().len() {
-            true => counts.view_mut().write(sums),
+    pub(super) fn sums(&self) -> Result<Vec<f64>> {
+        self.table()?.view().values()
+    }
+
+    pub(super) fn set_sums(&mut self, sums: &[f64]) -> Result<(), Error> {
+        let len = self.table()?.shape().len();
+        match sums.len() == len {
+            true => self.table_mut()?.view_mut().write(sums),
             false => Err(other_sums(&self.name)),
         }
-    }
-
-    fn larger_is_better(&self) -> Option<bool> {
-        Some(true)
     }
 }

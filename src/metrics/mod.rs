@@ -19,13 +19,17 @@
 //!
 //! Formulas and names are Keras 3's, where Keras has them.
 
+mod class_counts;
 mod confusion;
 mod counts;
 mod mean;
 mod r2;
 
-pub use confusion::ConfusionMatrix;
-pub use counts::{ClassCounts, Counted};
+pub use class_counts::{ClassCounts, Counted};
+pub use confusion::{ConfusionCounts, ConfusionMatrix};
+#[cfg(feature = "viz")]
+pub(crate) use confusion::{class_of, label_of, predicted_rows};
+pub use counts::Counts;
 pub use mean::{Mean, RowMean};
 pub use r2::R2Score;
 

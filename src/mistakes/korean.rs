@@ -9,6 +9,7 @@ use super::{
 };
 use crate::losses::Loss;
 use crate::shape::Shape;
+use std::borrow::Cow;
 
 /// The sentence and the hint.
 pub(super) fn told(mistake: &Mistake) -> (String, String) {
@@ -414,29 +415,150 @@ fn kind_noun(kind: Kind) -> &'static str {
     }
 }
 
-/// What textbooks call it; the English word where they do so too.
-fn noun(english: &str) -> &str {
+/// What textbooks call it. A test knows every word that stands in this crate; of another, the word itself.
+fn noun(english: &str) -> Cow<'_, str> {
+    match english.strip_prefix("option of ") {
+        Some(owner) => format!("{}의 옵션", owner_noun(owner)).into(),
+        None => word(english).unwrap_or(english).into(),
+    }
+}
+
+/// Whose options are read from a file. Classes (`Dense`) and calls (`compile`) are called as in a program.
+fn owner_noun(english: &str) -> &str {
     match english {
+        "a callback" => "콜백",
+        "history" => "훈련 기록",
+        "pause" => "중단 지점",
+        "run" => "실행 기록",
+        "the file" => "파일",
+        "the model" => "모델",
+        "training" => "훈련",
+        other => other,
+    }
+}
+
+fn word(english: &str) -> Option<&str> {
+    Some(match english {
+        // What has a name.
         "activation" => "활성화 함수",
+        "class" => "클래스",
+        "column" => "열",
+        "data set" => "데이터 세트",
         "device" => "장치",
         "family" => "벤치마크 묶음",
+        "figure in the file's name" => "파일 이름에 쓰인 값",
+        "figure of the history" => "훈련 기록의 값",
         "initializer" => "초기화 방법",
         "instruction set" => "명령어 집합",
+        "key" => "키",
         "language" => "언어",
         "layer" => "층",
+        "learning rate schedule" => "학습률 스케줄",
         "loss" => "손실 함수",
         "metric" => "측정 지표",
         "optimizer" => "옵티마이저",
+        "padding" => "패딩",
         "preset" => "프리셋",
         "rung" => "단계",
+        "text" => "텍스트",
+        // Hyperparameters.
         "clipping limit" => "그레이디언트 클리핑 한계",
         "decay rate" => "감쇠율",
         "end learning rate" => "마지막 학습률",
+        "initial accumulator value" => "누산기 초깃값",
         "initial learning rate" => "초기 학습률",
         "learning rate" => "학습률",
         "momentum" => "모멘텀",
         "warmup target" => "웜업 목표",
         "weight decay" => "가중치 감쇠",
-        other => other,
+        // What a program calls them, and textbooks in Korean too.
+        "alpha" | "beta_1" | "beta_2" | "epsilon" | "m_mul" | "power" | "rho" | "t_mul" => english,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let below = paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+        below.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+    }
+
+    /// What stands behind each `call` in `source`: the first string, or the code where no string begins.
+    fn arguments<'a>(source: &'a str, call: &'a str) -> impl Iterator<Item = Result<&'a str, &'a str>> {
+        source.match_indices(call).map(move |(at, _)| {
+            let rest = source[at + call.len()..].trim_start();
+            match rest.strip_prefix('"') {
+                Some(text) => Ok(text.split('"').next().unwrap_or_default()),
+                None => Err(rest.get(..40).unwrap_or(rest)),
+            }
+        })
+    }
+
+    /// Every word that any file of this crate gives to an error. A new one fails here until it has a noun; so does a new
+    /// way to give one that is no string in the call.
+    #[test]
+    fn every_word_in_this_crate_has_a_noun() {
+        // The functions themselves, and callers whose words come from the strings below.
+        let handed_on = ["what", "&self,", ")", "key,", "misspelt,", "format!(\"option of"];
+        let mut words = Vec::new();
+        let all = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        for path in all.iter().filter(|path| !path.ends_with("mistakes/korean.rs")) {
+            let source = std::fs::read_to_string(path).unwrap();
+            let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
+            for call in ["unknown(", "unknown_name("] {
+                for argument in arguments(&source, call) {
+                    match argument {
+                        Ok(word) => words.push(word.to_string()),
+                        Err(code) => {
+                            let known = handed_on.iter().any(|start| code.starts_with(start));
+                            assert!(known, "{}: what is unknown in `{code}`?", path.display());
+                        }
+                    }
+                }
+            }
+            let mut calls = vec!["check_keys(", "Hyperparameter { name:"];
+            if path.components().any(|c| c.as_os_str() == "optimizers") {
+                calls.extend([" fraction(", " positive(", " not_negative("]);
+            }
+            for call in calls {
+                words.extend(arguments(&source, call).flatten().map(str::to_string));
+            }
+            if path.ends_with("schedules.rs") {
+                let pairs = source.split_once("fn check(").unwrap().1;
+                let pairs = pairs.split_once("for &(name, value) in numbers").unwrap().0;
+                words.extend(arguments(pairs, "(").flatten().map(str::to_string));
+            }
+        }
+        for expected in ["loss", "key", "padding", "learning rate", "momentum", "t_mul"] {
+            assert!(words.iter().any(|word| word == expected), "`{expected}` was not found: {words:?}");
+        }
+        let is_hangul = |c: char| ('가'..='힣').contains(&c);
+        for english in &words {
+            let korean = word(english).unwrap_or_else(|| panic!("`{english}` has no Korean noun"));
+            assert!(korean == english || korean.chars().all(|c| is_hangul(c) || c == ' '), "{korean}");
+        }
+    }
+
+    #[test]
+    fn options_belong_to_what_has_them() {
+        assert_eq!(noun("option of the model"), "모델의 옵션");
+        assert_eq!(noun("option of Dense"), "Dense의 옵션");
+        let unknown = Mistake::unknown_name("option of a callback", "patiance", &["patience"]);
+        let expected = "알 수 없는 콜백의 옵션 이름입니다: `patiance`";
+        assert_eq!(told(&unknown).0, expected);
+    }
+
+    /// `{}가` in the sentence about a name of another kind: after a vowel alone.
+    #[test]
+    fn kinds_end_in_a_vowel() {
+        for kind in Kind::ALL {
+            let last = kind_noun(kind).chars().last().map(u32::from).unwrap();
+            assert_eq!((last - u32::from('가')) % 28, 0, "{}", kind_noun(kind));
+        }
     }
 }

@@ -277,7 +277,7 @@ impl Mistake {
                 *flattened = below.find(|(_, kind)| *kind == "Flatten").map(|(name, _)| name.to_string());
             }
             Mistake::SequenceWanted { got, last_step_of, .. } if got.rank() == 1 => {
-                let recurrent = |kind: &str| matches!(kind, "SimpleRNN" | "LSTM" | "GRU" | "Bidirectional");
+                let recurrent = |kind: &str| matches!(kind, "SimpleRNN" | "LSTM" | "GRU");
                 let shaping = |kind: &str| !matches!(kind, "Dropout" | "Activation" | "BatchNormalization");
                 *last_step_of = below
                     .find(|(_, kind)| shaping(kind))

@@ -6,6 +6,7 @@ use super::{Scores, Sequential};
 use crate::activations::Activation;
 use crate::data::{Dataset, Features};
 use crate::error::{Error, Result};
+use crate::metrics::ConfusionCounts;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -43,6 +44,25 @@ impl Sequential {
         self.check_built_for(Some(x.sample()))?;
         let last = self.nodes.0.len().saturating_sub(1); // a built model has a layer
         self.outputs_of(last, x)
+    }
+
+    /// How often the model takes each class for each, over `data`: a confusion matrix.
+    ///
+    /// ```
+    /// use handgrad::{Sequential, data::{Dataset, Features, Targets}, layers::Dense};
+    /// let x = Features::from_rows(&[[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])?;
+    /// let data = Dataset::new(x, Targets::labels(vec![0, 1, 1]))?;
+    /// let mut model = Sequential::new().with(Dense::new(2));
+    /// model.build([2])?;
+    /// let counts = model.confusion(&data)?;
+    /// assert_eq!(counts.rows().iter().map(|row| row.iter().sum()).collect::<Vec<u64>>(), [1, 2]);
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`predict`](Sequential::predict) and [`ConfusionCounts::of`].
+    pub fn confusion(&mut self, data: &Dataset) -> Result<ConfusionCounts> {
+        ConfusionCounts::of(data.y(), &self.predict(data.x())?)
     }
 
     /// The output of one layer, by its name, for every sample of `x`: `[N, output...]`, on the host. The layer's own

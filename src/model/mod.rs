@@ -394,6 +394,31 @@ impl Sequential {
         Ok(weights)
     }
 
+    /// A copy of one weight, by its name. `None`, if no layer has it.
+    ///
+    /// ```
+    /// use handgrad::{Sequential, layers::Dense};
+    /// let mut model = Sequential::new().with(Dense::new(3)).with(Dense::new(1));
+    /// model.build([2])?;
+    /// assert_eq!(model.weight("dense_1/kernel")?.unwrap().shape.dims(), [3, 1]);
+    /// assert!(model.weight("dense_1/gamma")?.is_none());
+    /// # Ok::<(), handgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The model is not built.
+    pub fn weight(&mut self, name: &str) -> Result<Option<Weight>> {
+        let mut found = None;
+        self.each_param(&mut |layer, p| {
+            if name.strip_prefix(layer).and_then(|rest| rest.strip_prefix('/')) == Some(p.name) {
+                let values = p.view().values()?;
+                found = Some(Weight { name: name.to_string(), shape: p.value.shape(), values });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Replaces all weights by copies of `weights`, in the order of [`get_weights`](Sequential::get_weights).
     /// Names may differ; all shapes are checked before anything changes.
     ///

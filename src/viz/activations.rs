@@ -3,7 +3,7 @@
 use super::Picture;
 use super::axis::Axis;
 use super::canvas::{Area, Canvas};
-use super::lines::{self, Entry, Legend, Line};
+use super::lines::{self, Entry, Legend, Line, MARGIN};
 use super::palette::{HAIR, Look};
 use crate::activations::Activation;
 use crate::device::Device;
@@ -34,7 +34,6 @@ pub fn activations(functions: &[Activation]) -> Activations {
 
 const PANEL: (f64, f64) = (400.0, 300.0);
 const LEFT: f64 = 70.0;
-const MARGIN: f64 = 16.0;
 const POINTS: usize = 801;
 /// exp leaves the others no room: the axis ends here, or where the others do.
 const HIGHEST: f64 = 5.0;
@@ -88,15 +87,14 @@ impl Activations {
             mark: false,
         });
         let legend = Legend::new(entries.collect(), inner - LEFT);
-        let title = if self.title.is_empty() { 0.0 } else { 30.0 };
+        let title = lines::title_height(&self.title);
         let top = MARGIN + title + legend.height() + 14.0;
         let mut canvas = Canvas::new(&self.title, width, top + PANEL.1 + 60.0)?;
-        let head = Area { left: MARGIN, top: MARGIN, right: width - MARGIN, bottom: MARGIN + title - 6.0 };
-        lines::title(&mut canvas, &self.title, head);
+        lines::title(&mut canvas, &self.title);
         legend.draw(&mut canvas, MARGIN + LEFT, MARGIN + title, inner - LEFT);
         for (column, name) in ["f(x)", "f′(x)"].into_iter().enumerate().take(columns) {
             let left = MARGIN + LEFT + column as f64 * (LEFT + PANEL.0 + MARGIN);
-            let area = Area { left, top, right: left + PANEL.0, bottom: top + PANEL.1 };
+            let area = Area::sized((left, top), PANEL.0, PANEL.1);
             let shown = graphs.iter().flat_map(|g| &g[column]).filter(|y| y.abs() <= HIGHEST);
             let mut y = Axis::around(name, shown.copied());
             if y.ends().0 == 0.0 {

@@ -57,7 +57,7 @@ impl Axis {
         });
         let (low, high) = ends.map_or((0.0, 1.0), |(low, high)| widened(low, high));
         let room = 0.05 * (high - low);
-        let from = if low >= 0.0 && low < 0.2 * high { 0.0_f64.min(low) } else { low - room };
+        let from = if low >= 0.0 && low < 0.2 * high { 0.0 } else { low - room };
         Axis::linear(name, from, high + room)
     }
 

@@ -3,13 +3,15 @@
 use super::Picture;
 use super::axis::Axis;
 use super::canvas::{Align, Area, Canvas};
-use super::images::{class_name, class_of, label_of};
-use super::lines::{self, Entry, Legend};
+use super::images::class_name;
+use super::lines::{self, Entry, Legend, MARGIN};
 use super::palette::{Colour, FAINT, INK, Look, Mark, PAPER, mix, viridis};
 use super::tiles::Bar;
 use crate::data::{Dataset, Features};
 use crate::error::{Error, Result};
+use crate::metrics::{class_of, label_of};
 use crate::model::Sequential;
+use crate::rng::Rng;
 
 /// A decision boundary; see [`boundary`].
 pub struct Boundary<'a> {
@@ -24,7 +26,7 @@ pub struct Boundary<'a> {
 ///
 /// Of a model with one output, the colour is the answer from 0 to 1 and a black line is where it is ½: there accuracy
 /// draws the line between its two classes. Of one with more, the colour is the class with the largest output, the fainter
-/// the smaller that is.
+/// the smaller that is. Of more than 2000 samples, so many are drawn, chosen at random.
 ///
 /// ```
 /// use handgrad::{data::Dataset, layers::Dense, model::{Compile, Fit}, viz, Activation, Sequential};
@@ -48,7 +50,6 @@ pub fn boundary<'a>(model: &'a mut Sequential, data: &'a Dataset) -> Boundary<'a
 const GRID: usize = 160;
 const SIDE: f64 = 400.0;
 const LEFT: f64 = 76.0;
-const MARGIN: f64 = 16.0;
 const MOST_POINTS: usize = 2000;
 
 impl Boundary<'_> {
@@ -85,8 +86,10 @@ impl Boundary<'_> {
                 "train a model on two columns of the data",
             ));
         }
-        let points: Vec<[f64; 2]> = (0..self.data.len().min(MOST_POINTS))
-            .map(|i| self.data.x().values_of(i))
+        let drawn = drawn(self.data.len());
+        let points: Vec<[f64; 2]> = drawn
+            .iter()
+            .map(|&i| self.data.x().values_of(i))
             .map(|v| [f64::from(v[0]), f64::from(v[1])])
             .collect();
         let [x, y] = [0, 1].map(|c| {
@@ -108,7 +111,8 @@ impl Boundary<'_> {
         let outputs = answers.shape().len() / (GRID * GRID);
         let answers = answers.to_vec();
 
-        let labels: Vec<Option<usize>> = (0..points.len()).map(|i| label_of(self.data.y(), i)).collect();
+        // Of all samples, drawn or not: which classes there are does not depend on which points are drawn.
+        let labels: Vec<Option<usize>> = (0..self.data.len()).map(|i| label_of(self.data.y(), i)).collect();
         let classes = labels.iter().flatten().max().map_or(0, |c| c + 1).max(2);
         let is_classes = labels.iter().all(Option::is_some) && classes <= 49;
         let one = outputs == 1;
@@ -154,15 +158,14 @@ impl Boundary<'_> {
         let bar = if one { Bar::WIDTH + 12.0 } else { 0.0 };
         let width = MARGIN + LEFT + SIDE + bar + MARGIN;
         let legend = Legend::new(entries.clone(), SIDE);
-        let title = if self.title.is_empty() { 0.0 } else { 30.0 };
+        let title = lines::title_height(&self.title);
         let top = MARGIN + title + legend.height() + if entries.is_empty() { 0.0 } else { 10.0 };
         let hidden = self.data.len() - points.len();
         let height = top + SIDE + 56.0 + if hidden > 0 { 20.0 } else { 0.0 };
         let mut canvas = Canvas::new(&self.title, width, height)?;
         let left = MARGIN + LEFT;
-        let head = Area { left: MARGIN, top: MARGIN, right: width - MARGIN, bottom: MARGIN + title - 6.0 };
-        lines::title(&mut canvas, &self.title, head);
-        let area = Area { left, top, right: left + SIDE, bottom: top + SIDE };
+        lines::title(&mut canvas, &self.title);
+        let area = Area::sized((left, top), SIDE, SIDE);
         let axes = canvas.axes(area, x.clone(), y.clone())?;
         canvas.cells(area, GRID, &upright);
         if one && is_classes {
@@ -174,9 +177,9 @@ impl Boundary<'_> {
                 canvas.line(&[place(x0, y0), place(x1, y1)], line);
             }
         }
-        for (point, label) in points.iter().zip(&labels) {
+        for (point, &i) in points.iter().zip(&drawn) {
             let at = axes.at(point[0], point[1]);
-            let look = label.filter(|_| is_classes).map_or(Look { mark: Mark::Disc, ..look(0) }, look);
+            let look = labels[i].filter(|_| is_classes).map_or(Look { mark: Mark::Disc, ..look(0) }, look);
             if one {
                 canvas.mark(at, Look { colour: INK, ..look }, 6.4);
             }
@@ -193,11 +196,23 @@ impl Boundary<'_> {
             bar.draw(&mut canvas, left + SIDE + 16.0, top, top + SIDE);
         }
         if hidden > 0 {
-            let note = format!("the first {MOST_POINTS} of {} samples are drawn", self.data.len());
+            let note = format!("{MOST_POINTS} of {} samples are drawn, chosen at random", self.data.len());
             canvas.text_in((left, height - 14.0), SIDE, &note, 12.0, FAINT, Align::Left);
         }
         Ok(canvas.finish())
     }
+}
+
+/// Which of `count` samples are drawn: all, or some by chance, the same ones each time. Not the first: data may be sorted
+/// by class. Not every so many: data may repeat itself.
+fn drawn(count: usize) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..count).collect();
+    if count > MOST_POINTS {
+        Rng::new(0, 0).shuffle(&mut all);
+        all.truncate(MOST_POINTS);
+        all.sort_unstable();
+    }
+    all
 }
 
 type Place = (f64, f64);

@@ -43,13 +43,46 @@ pub struct Area {
     pub bottom: f64,
 }
 
+impl Area {
+    /// Of that width and height, from its corner at the left and the top.
+    pub fn sized((left, top): (f64, f64), width: f64, height: f64) -> Area {
+        Area { left, top, right: left + width, bottom: top + height }
+    }
+
+    /// Of that width and height, around its middle.
+    pub fn around((x, y): (f64, f64), width: f64, height: f64) -> Area {
+        Area::sized((x - width / 2.0, y - height / 2.0), width, height)
+    }
+
+    /// Its middle.
+    pub fn centre(&self) -> (f64, f64) {
+        ((self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0)
+    }
+
+    /// Larger by so many pixels on each side.
+    pub fn grown(&self, by: f64) -> Area {
+        let Area { left, top, right, bottom } = *self;
+        Area { left: left - by, top: top - by, right: right + by, bottom: bottom + by }
+    }
+
+    /// Whether it shares more than an edge with another.
+    pub fn meets(&self, o: &Area) -> bool {
+        self.left < o.right && o.left < self.right && self.top < o.bottom && o.top < self.bottom
+    }
+
+    /// Whether all of another is in it.
+    pub fn holds(&self, o: &Area) -> bool {
+        self.left <= o.left && self.top <= o.top && self.right >= o.right && self.bottom >= o.bottom
+    }
+}
+
 /// A picture that is being drawn.
 ///
 /// ```
 /// use handgrad::viz::canvas::{Align, Area, Canvas};
 /// use handgrad::viz::{Axis, palette::{INK, Look}};
 /// let mut canvas = Canvas::new("squares", 400.0, 300.0)?;
-/// let area = Area { left: 60.0, top: 40.0, right: 390.0, bottom: 250.0 };
+/// let area = Area::sized((60.0, 40.0), 330.0, 210.0);
 /// let axes = canvas.axes(area, Axis::linear("x", -2.0, 2.0), Axis::linear("x²", 0.0, 4.0))?;
 /// let points: Vec<_> = (-20..=20).map(|i| f64::from(i) / 10.0).map(|x| axes.at(x, x * x)).collect();
 /// canvas.line(&points, Look::number(0));
@@ -92,6 +125,11 @@ impl Canvas {
         );
         let out = Out { svg, ..Out::default() };
         Ok(Canvas { out: Rc::new(RefCell::new(out)), width, height })
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (f64, f64) {
+        (self.width, self.height)
     }
 
     /// Text of `size` pixels; capitals are centred on the point's y. Line breaks become spaces.
@@ -257,7 +295,7 @@ impl Canvas {
         self.draw_axes(area, x, y).map_err(|e| {
             Error::invalid(format!("the axes cannot be drawn: {e}"), "give the picture more room")
         })?;
-        let centre = ((area.left + area.right) / 2.0, (area.top + area.bottom) / 2.0);
+        let centre = area.centre();
         let (wide, high) = (area.right - area.left, area.bottom - area.top);
         self.text_in((centre.0, area.bottom + 38.0), wide, &names.0, NAME, INK, Align::Center);
         let left = (area.left - widest - 20.0).max(9.0);
@@ -437,7 +475,7 @@ impl DrawingBackend for Svg {
     fn draw_pixel(&mut self, at: BackendCoord, c: BackendColor) -> Drawn {
         let (x, y) = (pixels(at.0), pixels(at.1));
         let (out, side) = (&mut self.out.borrow_mut().svg, 1.0 / GRID);
-        let area = Area { left: x, top: y, right: x + side, bottom: y + side };
+        let area = Area::sized((x, y), side, side);
         let _ = writeln!(out, "<rect {} fill=\"{}\"/>", extents(area), hex(colour(c)));
         Ok(())
     }
@@ -522,13 +560,23 @@ mod tests {
     fn neighbours_of_one_colour_are_one_piece() {
         let mut canvas = Canvas::new("", 10.0, 10.0).unwrap();
         let (a, b) = ([1, 1, 1], [2, 2, 2]);
-        canvas.cells(Area { left: 0.0, top: 0.0, right: 6.0, bottom: 4.0 }, 3, &[a, a, a, b, b, a]);
+        canvas.cells(Area::sized((0.0, 0.0), 6.0, 4.0), 3, &[a, a, a, b, b, a]);
         let svg = canvas.finish().svg().to_string();
         assert!(
             svg.contains("d=\"M0 0h3v2h-3z\"") && svg.contains("fill=\"#020202\" d=\"M0 1h2v1h-2z\""),
             "{svg}"
         );
         assert_eq!(svg.matches("<path").count(), 2);
+    }
+
+    #[test]
+    fn areas_know_each_other() {
+        let area = Area::around((10.0, 20.0), 8.0, 4.0);
+        assert_eq!(area, Area { left: 6.0, top: 18.0, right: 14.0, bottom: 22.0 });
+        assert_eq!((area.centre(), area.grown(2.0)), ((10.0, 20.0), Area::sized((4.0, 16.0), 12.0, 8.0)));
+        let beside = Area::sized((14.0, 18.0), 5.0, 5.0);
+        assert!(!area.meets(&beside) && area.meets(&beside.grown(0.1)) && beside.grown(0.1).meets(&area));
+        assert!(area.grown(1.0).holds(&area) && area.holds(&area) && !area.holds(&area.grown(0.1)));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The confusion matrix as a picture: which class was taken for which.
 
 use super::canvas::{Align, Area, Canvas};
-use super::images::{class_name, class_of, label_of};
-use super::lines;
+use super::images::class_name;
+use super::lines::{self, MARGIN};
 use super::palette::{Colour, FAINT, INK, readable_on, viridis};
 use super::tiles::Bar;
 use super::{Picture, font};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::metrics::ConfusionCounts;
 use crate::tensor::Tensor;
 
 /// A confusion matrix; see [`confusion`].
@@ -20,7 +21,7 @@ pub struct Confusion {
 }
 
 /// How often each class was taken for each, from counts in rows of actual classes and columns of predicted ones, as
-/// [`ConfusionMatrix::matrix`](crate::metrics::ConfusionMatrix::matrix) gives them. Colours are shares of the row, so that
+/// [`ConfusionCounts::rows`](crate::metrics::ConfusionCounts::rows) gives them. Colours are shares of the row, so that
 /// rare classes can be read too; the numbers are the counts, where there is room for them.
 ///
 /// ```
@@ -38,7 +39,6 @@ pub fn confusion(counts: &[impl AsRef<[u64]>]) -> Confusion {
     }
 }
 
-const MARGIN: f64 = 16.0;
 const LABEL: f64 = 12.0;
 /// Names are given this much room at most.
 const LONGEST: f64 = 150.0;
@@ -60,45 +60,9 @@ impl Confusion {
     /// ```
     ///
     /// # Errors
-    /// Predictions of another number of samples; a target that is no class, or one that is not predicted.
+    /// Those of [`ConfusionCounts::of`].
     pub fn of(data: &Dataset, predictions: &Tensor) -> Result<Confusion> {
-        let shape = predictions.shape();
-        if shape.rank() == 0 || shape.rows() != data.len() || shape.len() == 0 {
-            return Err(Error::data(
-                format!("predictions of shape {shape} are not those of {} samples", data.len()),
-                "give what `model.predict(data.x())` gave for this dataset",
-            ));
-        }
-        let columns = shape.len() / shape.rows();
-        let classes = columns.max(2);
-        if classes > MOST_CLASSES {
-            return Err(too_many(classes));
-        }
-        let mut counts = vec![vec![0; classes]; classes];
-        for (i, row) in predictions.to_vec().chunks_exact(columns).enumerate() {
-            match (label_of(data.y(), i), class_of(row)) {
-                (Some(actual), Some(predicted)) if actual < classes => counts[actual][predicted] += 1,
-                (Some(actual), Some(_)) => {
-                    return Err(Error::data(
-                        format!("sample {i} has label {actual}, the model knows {classes} classes"),
-                        "give the data that the model is for",
-                    ));
-                }
-                (None, _) => {
-                    return Err(Error::data(
-                        format!("the target of sample {i} is not one class"),
-                        "give one label a sample, or one one-hot row",
-                    ));
-                }
-                (_, None) => {
-                    return Err(Error::data(
-                        format!("the prediction for sample {i} is no number"),
-                        "train again with a lower learning rate",
-                    ));
-                }
-            }
-        }
-        Ok(confusion(&counts))
+        Ok(confusion(ConfusionCounts::of(data.y(), predictions)?.rows()))
     }
 
     /// What stands above the picture, in any language.
@@ -150,18 +114,17 @@ impl Confusion {
         let slanted = longest > cell * every as f64 - 6.0;
         let below = if slanted { 0.75 * longest + 16.0 } else { 20.0 };
         let left = MARGIN + 24.0 + longest + 8.0;
-        let title = if self.title.is_empty() { 0.0 } else { 34.0 };
+        let title = lines::title_height(&self.title);
         let top = MARGIN + title;
         let right = left + side.max(60.0) + 16.0 + Bar::WIDTH;
         let height = top + side.max(70.0) + below + 30.0;
         let mut canvas = Canvas::new(&self.title, right + 8.0, height)?;
-        let head = Area { left: MARGIN, top: MARGIN - 4.0, right: right - 8.0, bottom: MARGIN + 22.0 };
-        lines::title(&mut canvas, &self.title, head);
+        lines::title(&mut canvas, &self.title);
 
         let sums: Vec<f64> = self.counts.iter().map(|row| row.iter().map(|&c| c as f64).sum()).collect();
         let share = |r: usize, c: usize| self.counts[r][c] as f64 / sums[r].max(1.0);
         let colours: Vec<Colour> = (0..n * n).map(|i| viridis(share(i / n, i % n))).collect();
-        let area = Area { left, top, right: left + side, bottom: top + side };
+        let area = Area::sized((left, top), side, side);
         canvas.cells(area, n, &colours);
         canvas.frame(area, FAINT, 0.8);
         let centre = |i: usize| (i as f64 + 0.5) * cell;

@@ -3,7 +3,7 @@
 use super::Picture;
 use super::axis::{Axis, FAR};
 use super::canvas::{Align, Area, Canvas};
-use super::lines::{self, Entry, Legend, Line};
+use super::lines::{self, Entry, Legend, Line, MARGIN};
 use super::palette::{FAINT, Look};
 use crate::error::{Error, Result};
 use crate::model::History;
@@ -47,8 +47,6 @@ const PANEL: (f64, f64) = (400.0, 280.0);
 /// Around a panel's axes: left for numbers and a name, below for the same.
 const LEFT: f64 = 78.0;
 const BELOW: f64 = 54.0;
-const MARGIN: f64 = 16.0;
-const TITLE: f64 = 30.0;
 /// With more epochs than this, points have no marks of their own.
 const MARKED: usize = 40;
 const MOST_PANELS: usize = 30;
@@ -119,18 +117,17 @@ impl Curves<'_> {
             1 => "1 figure is missing or no number".into(),
             n => format!("{n} figures are missing or no numbers"),
         };
-        let title = if self.title.is_empty() { 0.0 } else { TITLE };
+        let title = lines::title_height(&self.title);
         let top = MARGIN + title + legend.height() + 14.0;
         let below = if note.is_empty() { 0.0 } else { 20.0 };
         let height = top + rows as f64 * (PANEL.1 + BELOW + 16.0) - 10.0 + below;
         let mut canvas = Canvas::new(&self.title, width, height)?;
-        let head = Area { left: MARGIN, top: MARGIN, right: width - MARGIN, bottom: MARGIN + title - 6.0 };
-        lines::title(&mut canvas, &self.title, head);
+        lines::title(&mut canvas, &self.title);
         legend.draw(&mut canvas, MARGIN + LEFT, MARGIN + title, inner - LEFT);
         for (i, panel) in panels.iter().enumerate() {
             let left = MARGIN + LEFT + (i % columns) as f64 * (LEFT + PANEL.0 + MARGIN);
             let top = top + (i / columns) as f64 * (PANEL.1 + BELOW + 16.0);
-            let area = Area { left, top, right: left + PANEL.0, bottom: top + PANEL.1 };
+            let area = Area::sized((left, top), PANEL.0, PANEL.1);
             let room = if epochs == 1 { 0.5 } else { 0.025 * (epochs - 1) as f64 };
             let x = Axis::counts(&self.epoch, 1.0 - room, epochs as f64 + room);
             let y = Axis::around(&panel.name, panel.training.iter().chain(&panel.validation).copied());

@@ -1,8 +1,8 @@
 //! What a layer has learned to look for, and where it finds it.
 
 use super::Picture;
-use super::images::image_shape;
-use super::palette::{Colour, FAINT, INK, diverging, grey, viridis};
+use super::images::{Shade, image_shape};
+use super::palette::{FAINT, INK, diverging, viridis};
 use super::tiles::{Bar, Sheet, Tile};
 use crate::data::Features;
 use crate::error::{Error, Result};
@@ -91,9 +91,7 @@ impl Filters<'_> {
         if !names.contains(&self.layer.as_str()) {
             return Err(Error::unknown("layer", &self.layer, &names));
         }
-        let kernel =
-            self.model.get_weights()?.into_iter().find(|w| w.name == format!("{}/kernel", self.layer));
-        let Some(kernel) = kernel else {
+        let Some(kernel) = self.model.weight(&format!("{}/kernel", self.layer))? else {
             return Err(Error::invalid(
                 format!("layer `{}` has no kernel to draw", self.layer),
                 "name a convolution or a dense layer; `summary` lists them",
@@ -211,7 +209,8 @@ impl FeatureMaps<'_> {
         if channels > 1
             && let Ok((_, columns, depth)) = image_shape(sample)
         {
-            tiles.push(picture_of(&values, columns, depth));
+            let pixels = Shade::spread(&values).pixels(&values, depth, false);
+            tiles.push(Tile { columns, pixels, caption: vec![("x".into(), INK)], frame: None });
         }
         tiles.extend((0..shown).map(map));
         let title = match self.title.as_str() {
@@ -225,24 +224,5 @@ impl FeatureMaps<'_> {
         let side = if channels > 1 { 84.0 } else { 480.0 };
         let bar = Some(Bar { from: low, to: low + span, colour: &viridis });
         Sheet { title: &title, tiles, per_row: 9, side, bar, note }.draw()
-    }
-}
-
-/// The sample itself, in grey or in its colours, from its least to its greatest number.
-fn picture_of(values: &[f32], columns: usize, depth: usize) -> Tile {
-    let ends = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |e, &v| (e.0.min(v), e.1.max(v)));
-    let (low, span) = (f64::from(ends.0), (f64::from(ends.1) - f64::from(ends.0)).max(1e-30));
-    let shade = |v: f32| grey((f64::from(v) - low) / span);
-    let pixel = |p: &[f32]| -> Colour {
-        match p {
-            [r, g, b, ..] => [shade(*r)[0], shade(*g)[0], shade(*b)[0]],
-            _ => shade(p[0]),
-        }
-    };
-    Tile {
-        columns,
-        pixels: values.chunks_exact(depth).map(pixel).collect(),
-        caption: vec![("x".into(), INK)],
-        frame: None,
     }
 }

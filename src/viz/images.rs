@@ -3,8 +3,9 @@
 use super::Picture;
 use super::palette::{BLUE, Colour, INK, VERMILLION, grey};
 use super::tiles::{Sheet, Tile};
-use crate::data::{Dataset, Targets};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::metrics::{class_of, label_of, predicted_rows};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -114,12 +115,8 @@ impl<'a> Samples<'a> {
     pub fn draw(&self) -> Result<Picture> {
         let captions = |i: usize, label: Option<usize>, predicted: Option<usize>| {
             let mut lines: Vec<(String, Colour)> = Vec::new();
-            let name = |class| class_name(&self.classes, class);
             lines.extend(self.label_text(i, label).map(|text| (text, INK)));
-            lines.extend(predicted.map(|p| match Some(p) == label {
-                true => (format!("✓ {}", name(p)), BLUE),
-                false => (format!("✗ {}", name(p)), VERMILLION),
-            }));
+            lines.extend(predicted.map(|p| self.verdict(p, label)));
             lines
         };
         let tiles = self.tiles(&captions)?;
@@ -133,6 +130,12 @@ impl<'a> Samples<'a> {
             (None, [value]) => Some(super::axis::short(f64::from(*value), f64::from(value.abs()) / 1000.0)),
             _ => None,
         }
+    }
+
+    /// What a model took the sample for: with a sign, and in a colour, for right or wrong.
+    fn verdict(&self, predicted: usize, label: Option<usize>) -> (String, Colour) {
+        let (sign, colour) = if label == Some(predicted) { ("✓", BLUE) } else { ("✗", VERMILLION) };
+        (format!("{sign} {}", class_name(&self.classes, predicted)), colour)
     }
 
     fn tiles(
@@ -153,30 +156,17 @@ impl<'a> Samples<'a> {
                 format!("indices go from 0 to {}", data.len() - 1),
             ));
         }
-        let predicted = match self.predicted {
-            Some(p) if p.shape().rank() == 0 || p.shape().rows() != data.len() => {
-                return Err(Error::data(
-                    format!("predictions of shape {} are not those of {} samples", p.shape(), data.len()),
-                    "give what `model.predict(data.x())` gave for this dataset",
-                ));
-            }
-            Some(p) => Some((p.to_vec(), p.shape().len() / p.shape().rows().max(1))),
-            None => None,
-        };
+        let predicted = self.predicted.map(|p| predicted_rows(p, data.len())).transpose()?;
         let images: Vec<Vec<f32>> = self.indices.iter().map(|&i| data.x().values_of(i)).collect();
         let shade = Shade::of(images.iter().flatten().copied());
         let tile = |(&i, image): (&usize, &Vec<f32>)| {
-            let pixels = image.chunks_exact(channels).map(|p| match channels {
-                1 => grey(if self.inverted { 1.0 - shade.share(p[0]) } else { shade.share(p[0]) }),
-                _ => std::array::from_fn(|c| grey(shade.share(p[c]))[0]),
-            });
             let label = label_of(data.y(), i);
             let guess =
                 predicted.as_ref().and_then(|(all, n)| class_of(all.get(i * n..(i + 1) * n).unwrap_or(&[])));
             let wrong = guess.is_some() && label.is_some() && guess != label;
             Tile {
                 columns,
-                pixels: pixels.collect(),
+                pixels: shade.pixels(image, channels, self.inverted),
                 caption: caption(i, label, guess),
                 frame: wrong.then_some(VERMILLION),
             }
@@ -213,11 +203,7 @@ impl<'a> Sample<'a> {
     pub fn draw(&self) -> Result<Picture> {
         let all = &self.0;
         let guess = |_, label: Option<usize>, predicted: Option<usize>| {
-            let line = predicted.map(|p| {
-                let (sign, colour) = if label == Some(p) { ("✓", BLUE) } else { ("✗", VERMILLION) };
-                (format!("{sign} {}", class_name(&all.classes, p)), colour)
-            });
-            line.into_iter().collect()
+            predicted.map(|p| all.verdict(p, label)).into_iter().collect()
         };
         let tiles = all.tiles(&guess)?;
         let index = all.indices[0];
@@ -249,7 +235,7 @@ pub(super) fn image_shape(sample: Shape) -> Result<(usize, usize, usize)> {
 }
 
 /// How bright a number is.
-struct Shade {
+pub(super) struct Shade {
     low: f32,
     high: f32,
 }
@@ -269,28 +255,27 @@ impl Shade {
         // In f64, where the distance of any two f32 is a number.
         (f64::from(v) - f64::from(self.low)) / (f64::from(self.high) - f64::from(self.low)).max(1e-300)
     }
-}
 
-/// The class of sample `i`, if its target is one: a label, 0 or 1, or a row with one largest entry.
-pub(super) fn label_of(y: &Targets, i: usize) -> Option<usize> {
-    match (y, y.values_of(i).as_slice()) {
-        (Targets::Labels { labels, sample }, [_]) if sample.len() == 1 => labels.get(i).map(|&l| l as usize),
-        (Targets::Values { .. }, [v]) if *v == 0.0 || *v == 1.0 => Some(usize::from(*v == 1.0)),
-        (Targets::Values { .. }, row @ [_, _, ..]) => class_of(row),
-        _ => None,
+    /// From black for the least to white for the greatest of `values`.
+    pub(super) fn spread(values: &[f32]) -> Shade {
+        let finite = values.iter().filter(|v| v.is_finite());
+        let ends = finite.fold((f32::INFINITY, f32::NEG_INFINITY), |e, &v| (e.0.min(v), e.1.max(v)));
+        if ends.0 <= ends.1 { Shade { low: ends.0, high: ends.1 } } else { Shade { low: 0.0, high: 1.0 } }
+    }
+
+    /// The pixels of an image: grey of one channel, the first three of more are red, green and blue. `inverted` grey is
+    /// dark where the number is large.
+    pub(super) fn pixels(&self, image: &[f32], channels: usize, inverted: bool) -> Vec<Colour> {
+        let pixel = |p: &[f32]| match *p {
+            [r, g, b, ..] => [r, g, b].map(|v| grey(self.share(v))[0]),
+            _ if inverted => grey(1.0 - self.share(p[0])),
+            _ => grey(self.share(p[0])),
+        };
+        image.chunks_exact(channels).map(pixel).collect()
     }
 }
 
-/// The class that one row of predictions says: the largest entry, or whether the only one is above ½.
-pub(super) fn class_of(row: &[f32]) -> Option<usize> {
-    match row {
-        [] => None,
-        [v] => (!v.is_nan()).then_some(usize::from(*v > 0.5)),
-        row if row.iter().any(|v| v.is_nan()) => None,
-        row => Some((1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })),
-    }
-}
-
+/// What a class is called: its name, or its number.
 pub(super) fn class_name(names: &[String], class: usize) -> String {
     names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }

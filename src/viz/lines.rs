@@ -1,7 +1,7 @@
 //! Lines over an axis: what curves and activation functions share. And the legend that says which is which.
 
 use super::axis::{Axes, FAR};
-use super::canvas::{Align, Area, Canvas};
+use super::canvas::{Align, Canvas};
 use super::font;
 use super::palette::{INK, Look};
 
@@ -107,10 +107,24 @@ impl Legend {
     }
 }
 
-/// A title over the whole width of a picture.
-pub(super) fn title(canvas: &mut Canvas, text: &str, area: Area) {
-    let centre = ((area.left + area.right) / 2.0, (area.top + area.bottom) / 2.0);
-    canvas.text_in(centre, area.right - area.left, text, 17.0, INK, Align::Center);
+/// Around every picture.
+pub(super) const MARGIN: f64 = 16.0;
+const TITLE: f64 = 17.0;
+
+/// A title over the whole width of a picture, between its margins.
+pub(super) fn title(canvas: &mut Canvas, text: &str) {
+    let width = canvas.size().0;
+    canvas.text_in((width / 2.0, MARGIN + 10.0), width - 2.0 * MARGIN, text, TITLE, INK, Align::Center);
+}
+
+/// What a title takes of the height below the margin: nothing, if there is none.
+pub(super) fn title_height(text: &str) -> f64 {
+    if text.is_empty() { 0.0 } else { 32.0 }
+}
+
+/// How wide a picture should be for its title's sake.
+pub(super) fn title_width(text: &str) -> f64 {
+    font::width(text, TITLE).min(560.0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Small pictures in rows: images of a dataset, filters, feature maps.
 
 use super::canvas::{Align, Area, Canvas};
-use super::lines;
+use super::lines::{self, MARGIN};
 use super::palette::{Colour, FAINT, INK};
 use super::{Picture, font};
 use crate::error::{Error, Result};
@@ -34,7 +34,6 @@ pub(super) struct Bar<'a> {
     pub(super) colour: &'a dyn Fn(f64) -> Colour,
 }
 
-const MARGIN: f64 = 16.0;
 const GAP: f64 = 10.0;
 const CAPTION: f64 = 12.0;
 const CAPTION_ROW: f64 = 16.0;
@@ -48,7 +47,7 @@ impl Bar<'_> {
 
     /// Draws it from `top` to `bottom`.
     pub(super) fn draw(&self, canvas: &mut Canvas, left: f64, top: f64, bottom: f64) {
-        let area = Area { left, top, right: left + 12.0, bottom };
+        let area = Area::sized((left, top), 12.0, bottom - top);
         let colours: Vec<Colour> = (0..64).rev().map(|i| (self.colour)(f64::from(i) / 63.0)).collect();
         canvas.cells(area, 1, &colours);
         canvas.frame(area, FAINT, 0.6);
@@ -98,17 +97,16 @@ impl Sheet<'_> {
         let grid = (per_row as f64 * (cell + GAP) - GAP, total - GAP);
         let bar = if self.bar.is_some() { Bar::WIDTH } else { 0.0 };
         // A single small tile still leaves its title some room.
-        let title_width = if self.title.is_empty() { 0.0 } else { font::width(self.title, 17.0).min(560.0) };
-        let note_width = if self.note.is_empty() { 0.0 } else { font::width(&self.note, 11.0).min(560.0) };
+        let title_width = lines::title_width(self.title);
+        let note_width = font::width(&self.note, 11.0).min(560.0);
         let inner = (grid.0 + bar).max(title_width).max(note_width);
-        let title = if self.title.is_empty() { 0.0 } else { 34.0 };
+        let title = lines::title_height(self.title);
         let note = if self.note.is_empty() { 0.0 } else { 22.0 };
         // A bar needs a minimum of height to be read.
         let high = if bar > 0.0 { grid.1.max(70.0) } else { grid.1 };
         let (width, height) = (inner + 2.0 * MARGIN, MARGIN + title + high + note + MARGIN);
         let mut canvas = Canvas::new(self.title, width, height)?;
-        let head = Area { left: MARGIN, top: MARGIN - 4.0, right: width - MARGIN, bottom: MARGIN + 22.0 };
-        lines::title(&mut canvas, self.title, head);
+        lines::title(&mut canvas, self.title);
         let (left, top) = (MARGIN + (inner - grid.0 - bar) / 2.0, MARGIN + title);
         for (i, tile) in self.tiles.iter().enumerate() {
             let x = left + (i % per_row) as f64 * (cell + GAP);
@@ -116,16 +114,10 @@ impl Sheet<'_> {
             let y = (top + row_top).round();
             let (w, h) = scaled(tile);
             let x0 = (x + (cell - w) / 2.0).round();
-            let area = Area { left: x0, top: y, right: x0 + w, bottom: y + h };
+            let area = Area::sized((x0, y), w, h);
             canvas.cells(area, tile.columns, &tile.pixels);
-            let out = Area {
-                left: area.left - 2.0,
-                top: area.top - 2.0,
-                right: area.right + 2.0,
-                bottom: area.bottom + 2.0,
-            };
             match tile.frame {
-                Some(colour) => canvas.frame(out, colour, 3.0),
+                Some(colour) => canvas.frame(area.grown(2.0), colour, 3.0),
                 None => canvas.frame(area, [200, 200, 200], 0.6),
             }
             for (line, (text, colour)) in tile.caption.iter().enumerate() {

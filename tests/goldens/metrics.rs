@@ -47,8 +47,9 @@ fn the_confusion_matrix_counts_pairs() {
             let prediction = tensor(&dev, &batch["prediction"]);
             confusion.update(&dev, prediction.view(), Targets::new(&dev, batch).target()).unwrap();
         }
-        let got = confusion.matrix().unwrap();
-        let got: Vec<Vec<f64>> = got.iter().map(|row| row.iter().map(|&n| n as f64).collect()).collect();
+        let got = confusion.counts().unwrap();
+        let got: Vec<Vec<f64>> =
+            got.rows().iter().map(|row| row.iter().map(|&n| n as f64).collect()).collect();
         assert_eq!(got, want, "{}", dev.describe());
     }
 }

@@ -9,7 +9,7 @@
 use super::report::Row;
 use handgrad::Result;
 use handgrad::cpu::{Floor, Level};
-use handgrad::viz::canvas::{self, Align, Canvas};
+use handgrad::viz::canvas::{Align, Area, Canvas};
 use handgrad::viz::palette::{COLOURS, Colour, FAINT, INK, Look, Mark, PAPER, mix};
 use handgrad::viz::{Axis, Picture};
 
@@ -25,16 +25,16 @@ const FAMILIES: [(&str, Colour, Mark); 7] = [
 ];
 
 /// Extents in pixels.
-const WIDTH: i32 = 1280;
-const KEY: i32 = 380;
-const PANEL: i32 = 600;
-const TITLE: i32 = 40;
-const LINE: i32 = 16;
+const WIDTH: f64 = 1280.0;
+const KEY: f64 = 380.0;
+const PANEL: f64 = 600.0;
+const TITLE: f64 = 40.0;
+const LINE: f64 = 16.0;
 /// What is around the axes of a panel.
-const LEFT: i32 = 70;
-const MARGIN: i32 = 14;
-const BOTTOM: i32 = 46;
-const TOP: i32 = 30;
+const LEFT: f64 = 70.0;
+const MARGIN: f64 = 14.0;
+const BOTTOM: f64 = 46.0;
+const TOP: f64 = 30.0;
 
 /// The picture. `floors` has one for each panel.
 pub(super) fn draw(processor: &str, floors: &[Floor], rows: &[Row]) -> Result<Picture> {
@@ -47,12 +47,12 @@ pub(super) fn draw(processor: &str, floors: &[Floor], rows: &[Row]) -> Result<Pi
         }
     }
     let families = FAMILIES.iter().filter(|f| names.iter().any(|n| n.0 == f.0)).count();
-    let key = (names.len() + 2 * families) as i32 * LINE + 2 * LINE;
-    let height = TITLE + (PANEL * floors.len() as i32).max(key);
+    let key = (names.len() + 2 * families + 2) as f64 * LINE;
+    let height = TITLE + (PANEL * floors.len() as f64).max(key);
     let title = format!("handgrad on {processor}: what each op reaches, and what bounds it");
-    let mut canvas = Canvas::new(&title, f64::from(WIDTH), f64::from(height))?;
-    let room = f64::from(WIDTH - LEFT - 2 * MARGIN);
-    canvas.text_in((f64::from(LEFT + MARGIN), f64::from(TITLE / 2)), room, &title, 17.0, INK, Align::Left);
+    let mut canvas = Canvas::new(&title, WIDTH, height)?;
+    let room = WIDTH - LEFT - 2.0 * MARGIN;
+    canvas.text_in((LEFT + MARGIN, TITLE / 2.0), room, &title, 17.0, INK, Align::Left);
     for (i, floor) in floors.iter().enumerate() {
         let points: Vec<(usize, &Row)> = rows
             .iter()
@@ -62,29 +62,24 @@ pub(super) fn draw(processor: &str, floors: &[Floor], rows: &[Row]) -> Result<Pi
                 Some((names.iter().position(|n| *n == name)? + 1, *r))
             })
             .collect();
-        panel(&mut canvas, floor, TITLE + PANEL * i as i32, &rows, &points)?;
+        panel(&mut canvas, floor, TITLE + PANEL * i as f64, &rows, &points)?;
     }
     draw_key(&mut canvas, &names);
     Ok(canvas.finish())
 }
 
 /// Axes, roofs and points of one number of threads. The axes fit `all`, so that panels can be compared.
-fn panel(canvas: &mut Canvas, floor: &Floor, top: i32, all: &[&Row], points: &[(usize, &Row)]) -> Result<()> {
+fn panel(canvas: &mut Canvas, floor: &Floor, top: f64, all: &[&Row], points: &[(usize, &Row)]) -> Result<()> {
     let intensity = |r: &Row| r.flops / r.bytes;
     let least = |f: &dyn Fn(&Row) -> f64| all.iter().map(|r| f(r)).fold(f64::INFINITY, f64::min);
     let most = |f: &dyn Fn(&Row) -> f64| all.iter().map(|r| f(r)).fold(0.0, f64::max);
     let peak = floor.flops * 1e-9;
     let x = (least(&intensity).min(0.5) / 1.6)..(most(&intensity).max(10.0) * 1.6);
     let y = (least(&Row::gflops) / 2.5).min(peak / 100.0)..(most(&Row::gflops).max(peak) * 2.5);
-    let area = canvas::Area {
-        left: f64::from(LEFT + MARGIN),
-        top: f64::from(top + TOP),
-        right: f64::from(WIDTH - KEY - 10),
-        bottom: f64::from(top + PANEL - BOTTOM),
-    };
+    let area =
+        Area { left: LEFT + MARGIN, top: top + TOP, right: WIDTH - KEY - 10.0, bottom: top + PANEL - BOTTOM };
     let across = Axis::logarithmic("operations for each byte that must be moved", x.start, x.end);
     let axes = canvas.axes(area, across, Axis::logarithmic("GFLOP/s", y.start, y.end))?;
-    let whole = |(x, y): (f64, f64)| (x.round() as i32, y.round() as i32);
 
     // Roofs: y = bandwidth · x up to the peak, then the peak.
     let roof = Look { colour: FAINT, mark: Mark::Disc, dash: &[], width: 1.0 };
@@ -97,65 +92,59 @@ fn panel(canvas: &mut Canvas, floor: &Floor, top: i32, all: &[&Row], points: &[(
             canvas.line(&[axes.at(from, from * bandwidth), axes.at(to, to * bandwidth)], roof);
             // The name on the line, each further up than the one before: the lines may lie close together.
             let at = from * (to / from).powf([0.7, 0.5, 0.3, 0.1][level as usize]);
-            signs.push((level.to_string(), whole(axes.at(at, at * bandwidth))));
+            signs.push((level.to_string(), axes.at(at, at * bandwidth)));
         }
     }
     let ridge = floor.bytes.iter().map(|b| floor.flops / b).fold(f64::INFINITY, f64::min);
     canvas.line(&[axes.at(ridge.max(x.start), peak), axes.at(x.end, peak)], Look { width: 2.0, ..roof });
-    let (_, at_peak) = whole(axes.at(x.end, peak));
-    for (name, (px, py)) in signs {
-        let half = 4 * name.chars().count() as i32 + 3;
-        let sign = Area { left: px - half, top: py - 8, right: px + half, bottom: py + 8 };
-        canvas.fill(sign.on_canvas(), PAPER, 1.0);
-        canvas.text((f64::from(px), f64::from(py)), &name, 12.0, FAINT, Align::Center);
+    let (_, at_peak) = axes.at(x.end, peak);
+    for (name, at) in signs {
+        let sign = Area::around(at, 8.0 * name.chars().count() as f64 + 6.0, 16.0);
+        canvas.fill(sign, PAPER, 1.0);
+        canvas.text(at, &name, 12.0, FAINT, Align::Center);
         taken.push(sign);
     }
-    let (right, bottom) = whole(axes.at(x.end, y.start));
-    let (left, above) = whole(axes.at(x.start, y.end));
-    let at = (f64::from(right - 6), f64::from(at_peak - 9));
+    let at = (area.right - 6.0, at_peak - 9.0);
     canvas.text(at, "multiply-adds in registers", 12.0, FAINT, Align::Right);
-    taken.push(Area { left: right - 180, top: at_peak - 17, right, bottom: at_peak - 1 });
-    let at = (f64::from(LEFT + MARGIN), f64::from(top + TOP / 2));
+    taken.push(Area::sized((area.right - 180.0, at_peak - 17.0), 180.0, 16.0));
+    let at = (area.left, top + TOP / 2.0);
     canvas.text_in(at, area.right - area.left, &floor.to_string(), 14.0, INK, Align::Left);
 
-    let at: Vec<(i32, i32)> = points.iter().map(|(_, r)| whole(axes.at(intensity(r), r.gflops()))).collect();
+    let at: Vec<(f64, f64)> = points.iter().map(|(_, r)| axes.at(intensity(r), r.gflops())).collect();
     let numbers: Vec<String> = points.iter().map(|(number, _)| number.to_string()).collect();
-    let bounds = Area { left, top: above, right, bottom };
-    let places = places(&numbers, &at, taken, bounds);
-    let f = |(x, y): (i32, i32)| (f64::from(x), f64::from(y));
+    let places = places(&numbers, &at, taken, area);
     for (&(px, py), place) in at.iter().zip(&places) {
         let (cx, cy) = place.centre();
-        if (cx - px).abs().max((cy - py).abs()) > 13 {
-            canvas.line(&[f((px, py)), f((cx, cy))], Look { colour: mix(PAPER, INK, 0.4), ..roof });
+        if (cx - px).abs().max((cy - py).abs()) > 13.0 {
+            canvas.line(&[(px, py), (cx, cy)], Look { colour: mix(PAPER, INK, 0.4), ..roof });
         }
     }
     for (&point, (_, row)) in at.iter().zip(points) {
-        canvas.mark(f(point), look(row.family), 4.5);
+        canvas.mark(point, look(row.family), 4.5);
     }
     for (number, place) in numbers.iter().zip(&places) {
-        canvas.fill(place.on_canvas(), PAPER, 0.8);
-        canvas.text(f(place.centre()), number, 11.5, INK, Align::Center);
+        canvas.fill(*place, PAPER, 0.8);
+        canvas.text(place.centre(), number, 11.5, INK, Align::Center);
     }
     Ok(())
 }
 
 /// Which number is which op.
 fn draw_key(canvas: &mut Canvas, names: &[(&str, &str, &str)]) {
-    let (x, mut y) = (f64::from(WIDTH - KEY + 20), f64::from(TITLE + TOP));
-    let line = f64::from(LINE);
+    let (x, mut y) = (WIDTH - KEY + 20.0, TITLE + TOP);
     for (family, ..) in FAMILIES {
         if !names.iter().any(|n| n.0 == family) {
             continue;
         }
         canvas.mark((x, y), look(family), 4.5);
         canvas.text((x + 14.0, y), family, 14.0, INK, Align::Left);
-        y += line + 2.0;
+        y += LINE + 2.0;
         for (i, (_, op, shape)) in names.iter().enumerate().filter(|(_, n)| n.0 == family) {
             canvas.text((x + 30.0, y), &(i + 1).to_string(), 11.5, INK, Align::Right);
             canvas.text((x + 40.0, y), &format!("{op} {shape}"), 11.5, INK, Align::Left);
-            y += line;
+            y += LINE;
         }
-        y += line - 2.0;
+        y += LINE - 2.0;
     }
 }
 
@@ -165,50 +154,18 @@ fn look(family: &str) -> Look {
     Look { colour, mark, dash: &[], width: 1.8 }
 }
 
-/// A rectangle of pixels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Area {
-    left: i32,
-    top: i32,
-    right: i32,
-    bottom: i32,
-}
-
-impl Area {
-    fn around((x, y): (i32, i32), width: i32, height: i32) -> Area {
-        Area { left: x - width / 2, top: y - height / 2, right: x + width / 2, bottom: y + height / 2 }
-    }
-
-    fn on_canvas(&self) -> canvas::Area {
-        let [left, top, right, bottom] = [self.left, self.top, self.right, self.bottom].map(f64::from);
-        canvas::Area { left, top, right, bottom }
-    }
-
-    fn centre(&self) -> (i32, i32) {
-        ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
-    }
-
-    fn meets(&self, o: &Area) -> bool {
-        self.left < o.right && o.left < self.right && self.top < o.bottom && o.top < self.bottom
-    }
-
-    fn holds(&self, o: &Area) -> bool {
-        self.left <= o.left && self.top <= o.top && self.right >= o.right && self.bottom >= o.bottom
-    }
-}
-
 /// A place for each point's number: the nearest around it where it covers no point, no other number and nothing of what
 /// is `taken`. One that has no place at all lies on its point.
-fn places(numbers: &[String], at: &[(i32, i32)], mut taken: Vec<Area>, bounds: Area) -> Vec<Area> {
-    taken.extend(at.iter().map(|&point| Area::around(point, 10, 10)));
+fn places(numbers: &[String], at: &[(f64, f64)], mut taken: Vec<Area>, bounds: Area) -> Vec<Area> {
+    taken.extend(at.iter().map(|&point| Area::around(point, 10.0, 10.0)));
     let mut found = Vec::new();
     for (number, &(x, y)) in numbers.iter().zip(at) {
-        let size = |at| Area::around(at, 8 * number.len() as i32 + 2, 12);
+        let size = |at| Area::around(at, 8.0 * number.len() as f64 + 2.0, 12.0);
         let around = (0..40).flat_map(|ring| {
             let radius = 12.0 + 6.0 * f64::from(ring);
             (0..16).map(move |turn| {
                 let angle = std::f64::consts::TAU * f64::from(turn) / 16.0;
-                (x + (radius * angle.cos()).round() as i32, y - (radius * angle.sin()).round() as i32)
+                (x + radius * angle.cos(), y - radius * angle.sin())
             })
         });
         let free = around.map(size).find(|a| bounds.holds(a) && !taken.iter().any(|t| t.meets(a)));
@@ -226,13 +183,14 @@ mod tests {
     /// Fifty points on a heap: every number has its place, and none covers another.
     #[test]
     fn numbers_do_not_overlap() {
-        let at: Vec<(i32, i32)> = (0..50).map(|i| (300 + i % 7 * 3, 200 + i / 7 * 4)).collect();
+        let at: Vec<(f64, f64)> =
+            (0..50).map(|i| (f64::from(300 + i % 7 * 3), f64::from(200 + i / 7 * 4))).collect();
         let numbers: Vec<String> = (1..=50).map(|i| i.to_string()).collect();
-        let bounds = Area { left: 0, top: 0, right: 600, bottom: 400 };
-        let all = places(&numbers, &at, vec![Area::around((320, 150), 80, 20)], bounds);
+        let bounds = Area::sized((0.0, 0.0), 600.0, 400.0);
+        let all = places(&numbers, &at, vec![Area::around((320.0, 150.0), 80.0, 20.0)], bounds);
         for (i, a) in all.iter().enumerate() {
             assert!(bounds.holds(a) && !all[..i].iter().any(|b| b.meets(a)), "{a:?}");
-            assert!(!at.iter().any(|&p| Area::around(p, 10, 10).meets(a)), "{a:?} covers a point");
+            assert!(!at.iter().any(|&p| Area::around(p, 10.0, 10.0).meets(a)), "{a:?} covers a point");
         }
     }
 }

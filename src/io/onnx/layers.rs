@@ -18,14 +18,15 @@ use crate::config::{Config, FromValue};
 use crate::error::{Error, Result};
 use crate::model::Weight;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// A layer as its configuration and weights have it.
 pub(super) struct Written<'a> {
     pub(super) name: &'a str,
     pub(super) class: &'a str,
     pub(super) config: &'a Config,
-    /// In the order of the layer.
-    pub(super) weights: Vec<&'a Weight>,
+    /// All of the model, by name: `layer/kernel`.
+    pub(super) weights: &'a HashMap<&'a str, &'a Weight>,
     /// The shape of one sample of its output.
     pub(super) output: Vec<usize>,
 }
@@ -92,8 +93,7 @@ impl Written<'_> {
 
     /// The weight of that name.
     fn weight(&self, name: &str) -> Option<&Weight> {
-        let end = |w: &Weight| w.name.strip_prefix(self.name).and_then(|n| n.strip_prefix('/')) == Some(name);
-        self.weights.iter().copied().find(|w| end(w))
+        self.weights.get(format!("{}/{name}", self.name).as_str()).copied()
     }
 
     fn needed(&self, name: &str) -> Result<&Weight> {

@@ -11,17 +11,18 @@
 
 mod graph;
 mod layers;
-#[allow(missing_docs, clippy::all, unreachable_pub)] // generated
+#[allow(dead_code, missing_docs, clippy::all, unreachable_pub)] // generated
 #[rustfmt::skip]
-pub mod proto;
+mod proto;
 
 use crate::data::AtomicFile;
 use crate::error::{Error, Result};
-use crate::model::Sequential;
+use crate::model::{Sequential, Weight};
 use graph::Graph;
 use layers::Written;
 use prost::Message;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The model as the bytes of an ONNX file.
@@ -63,6 +64,7 @@ fn to_proto(model: &mut Sequential) -> Result<proto::ModelProto> {
     let config = model.config()?;
     let shapes = model.output_shapes();
     let input = model.input_shape().unwrap_or(crate::Shape::SCALAR);
+    let by_name: HashMap<&str, &Weight> = weights.iter().map(|w| (w.name.as_str(), w)).collect();
     let none = Vec::new();
     let layers = config.get("layers").and_then(Value::as_array).unwrap_or(&none);
     let mut graph = Graph::new(input.dims());
@@ -71,10 +73,8 @@ fn to_proto(model: &mut Sequential) -> Result<proto::ModelProto> {
         let empty = crate::config::Config::new();
         let config = layer.get("config").and_then(Value::as_object).unwrap_or(&empty);
         let (name, class) = (text(config.get("name")), text(layer.get("class_name")));
-        let own = format!("{name}/");
-        let weights = weights.iter().filter(|w| w.name.starts_with(&own)).collect();
         let output = shape.dims().to_vec();
-        Written { name: &name, class: &class, config, weights, output }.add_to(&mut graph)?;
+        Written { name: &name, class: &class, config, weights: &by_name, output }.add_to(&mut graph)?;
     }
     let name = config.get("name").and_then(Value::as_str).unwrap_or("sequential");
     Ok(graph.finish(name, input.dims()))
