@@ -1,9 +1,10 @@
 //! `handgrad evaluate MODEL`: a trained model's figures on data whose answers are known.
 
-use super::own::Reading;
+use super::own::{OF_READING, Reading};
 use super::predict::{Eye, open, table_meaning};
 use super::report::write_json;
-use super::{say, show, table};
+use super::show::{self, Figure};
+use super::{say, table};
 use clap::Args;
 use handgrad::data::{
     AtomicFile, Dataset, Features, ImageDataset, ImageFolder, ImageFolderOptions, Input, Meaning, Output,
@@ -18,13 +19,13 @@ pub(super) struct Arguments {
     /// A saved model, or the folder that --save made
     model: PathBuf,
     /// The folder of four IDX files; the test part counts
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_READING)]
     data: Option<PathBuf>,
     /// A table with the columns that the model was trained on, and the one that it learned
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// A folder with a folder of PNG files for each class
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_READING)]
     images: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
@@ -86,11 +87,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// How often each class was taken for each; of many classes, the most frequent mistakes.
 fn confusion(model: &mut Sequential, data: &Dataset, labels: &[u32], names: &[String]) -> Result<()> {
     let width = model.output_shape().map_or(1, |s| s.len()).max(1);
+    let figure = Figure::of(model);
     let outputs = model.predict(data.x())?.to_vec();
     let classes = names.len();
     let mut counts = vec![0usize; classes * classes];
     for (outputs, &label) in outputs.chunks_exact(width).zip(labels) {
-        let taken = show::largest(&show::probabilities(outputs));
+        let taken = figure.read(outputs).class;
         if let Some(count) = counts.get_mut(label as usize * classes + taken).filter(|_| taken < classes) {
             *count += 1;
         }

@@ -46,4 +46,4 @@ pub use meaning::{Classes, Input, Meaning, Output};
 pub use npy::Array;
 pub use picture::{Colours, Picture};
 pub use preprocessing::{Missing, Preparation, Preprocessing, Scale, Scaling, TextEncoding, Transformed};
-pub use table::{Cells, Column, CsvOptions, MISSING, Stray, Table};
+pub use table::{Cells, Column, CsvFile, CsvOptions, MISSING, Stray, Table};

@@ -10,7 +10,7 @@
 //! Normalization.
 
 use super::features::Features;
-use super::table::{Cells, Column, CsvOptions, MISSING, Spelling, Table, shortened};
+use super::table::{Cells, Column, CsvFile, CsvOptions, MISSING, Spelling, Table, shortened};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,15 @@ impl Preprocessing {
     /// As [`Table::read_csv`]. A column that is missing is no error before [`transform`](Preprocessing::transform) needs
     /// it.
     pub fn read_csv(&self, path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
-        Table::read_spelled(path.as_ref(), options, &self.spelling)
+        self.table(&CsvFile::read(path)?, options)
+    }
+
+    /// The same of a file in memory.
+    ///
+    /// # Errors
+    /// As [`read_csv`](Preprocessing::read_csv), but for the system's.
+    pub fn table(&self, file: &CsvFile, options: &CsvOptions) -> Result<Table> {
+        file.spelled(options, &self.spelling)
     }
 
     /// Turns the rows of `table` into numbers, as the training rows were.
