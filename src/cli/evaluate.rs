@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Arguments {
     /// A saved model, or the folder that --save made
     model: PathBuf,
-    /// The folder of four IDX files; the test part counts
+    /// The folder of IDX files; the two of the test part count
     #[arg(long, value_name = "DIR", conflicts_with_all = OF_READING)]
     data: Option<PathBuf>,
     /// A table with the columns that the model was trained on, and the one that it learned
@@ -207,21 +207,18 @@ fn from_folder(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> R
 fn from_idx(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> Result<Dataset> {
     no_pictures(&meaning)?;
     let classes = model.output_shape().map_or(1, |s| s.last()).max(2);
-    let test = ImageDataset::read(folder, classes)?.test;
+    let test = ImageDataset::read_test(folder, classes)?;
     Dataset::new(shaped(test.x().clone(), model)?, test.y().clone())
 }
 
 /// Pictures in the shape of the model's samples, where they have as many numbers.
-fn shaped(mut x: Features, model: &Sequential) -> Result<Features> {
+fn shaped(x: Features, model: &Sequential) -> Result<Features> {
     let (from, to) = (x.sample(), model.input_shape().unwrap_or(x.sample()));
-    if from.len() != to.len() {
-        return Err(Error::data(
+    match from.len() == to.len() {
+        true => x.reshape(to),
+        false => Err(Error::data(
             format!("the pictures are {from}, the model's samples {to}"),
             "give pictures of the size that the model was trained on",
-        ));
+        )),
     }
-    match &mut x {
-        Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample = to,
-    }
-    Ok(x)
 }

@@ -48,10 +48,7 @@ pub(super) fn open(
     device: &str,
     threads: Option<usize>,
 ) -> Result<(Sequential, Option<Meaning>)> {
-    let device = match device {
-        "auto" => Device::auto(threads)?.0,
-        name => Device::from_name(name, threads)?,
-    };
+    let device = Device::from_name(device, threads)?;
     let file = match path.is_dir() {
         true => MODELS.iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
             let problem = format!("there is neither {} nor {} in it", MODELS[0], MODELS[1]);
@@ -180,8 +177,7 @@ impl Eye {
     }
 
     fn features(&self, picture: &Picture) -> Result<Features> {
-        let bytes = picture.bytes().to_vec();
-        Ok(Features::Bytes { sample: self.sample, bytes, scale: 1.0 / 255.0 })
+        Picture::features(std::slice::from_ref(picture))?.reshape(self.sample)
     }
 }
 

@@ -24,6 +24,7 @@ mod npy;
 mod picture;
 mod preprocessing;
 mod sampling;
+mod split;
 mod table;
 #[cfg(feature = "cli")]
 mod unpack;
@@ -32,7 +33,7 @@ pub use atomic::AtomicFile;
 pub use catalog::{Archive, ArchiveKind, COLLECTIONS, Collection, Member, RemoteFile, cache_folder};
 pub use cifar::{cifar10, read_cifar10};
 pub(crate) use dataset::check_labels;
-pub use dataset::{Dataset, TestSize};
+pub use dataset::Dataset;
 #[cfg(feature = "cli")]
 pub use download::{Download, Fetching};
 pub use features::{Features, Targets};
@@ -46,4 +47,5 @@ pub use meaning::{Classes, Input, Meaning, Output};
 pub use npy::Array;
 pub use picture::{Colours, Picture};
 pub use preprocessing::{Missing, Preparation, Preprocessing, Scale, Scaling, TextEncoding, Transformed};
+pub use split::{TestSize, train_test_indices};
 pub use table::{Cells, Column, CsvFile, CsvOptions, MISSING, Stray, Table};
