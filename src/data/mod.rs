@@ -20,7 +20,7 @@ mod images;
 mod install;
 mod k_fold;
 mod meaning;
-mod npy;
+pub(crate) mod npy;
 mod picture;
 mod preprocessing;
 mod sampling;
