@@ -55,12 +55,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         (.., Some(folder)) => (from_idx(&model, meaning, folder)?, folder),
         _ => return Err(Error::invalid("there is no data", "give --data DIR, --csv FILE or --images DIR")),
     };
-    let scores = match model.evaluate(&data, arguments.batch_size as usize) {
-        Err(Error::Data { .. }) if matches!(data.y(), Targets::Labels { .. }) => {
-            let classes = model.output_shape().map_or(1, |s| s.last());
-            model.evaluate(&data.clone().one_hot(classes)?, arguments.batch_size as usize)?
-        }
-        scores => scores?,
+    let (outputs, batch_size) = (model.output_shape().map_or(1, |s| s.last()), arguments.batch_size as usize);
+    let rows = outputs > 1 && show::loss(&model).is_some_and(|loss| !loss.is_sparse());
+    let scores = match data.y() {
+        Targets::Labels { .. } if rows => model.evaluate(&data.clone().one_hot(outputs)?, batch_size)?,
+        _ => model.evaluate(&data, batch_size)?,
     };
     say(format!("{}: {} samples", source.display(), data.len()))?;
     say(scores.line())?;

@@ -86,9 +86,7 @@ impl Figure {
         if model.config().is_ok_and(|config| ends_in_probabilities(&config)) {
             return Figure::Probability;
         }
-        let compiled = model.compile_config().ok().flatten();
-        let loss = compiled.and_then(|config| Loss::from_value(config.get("loss")?).ok());
-        match loss {
+        match loss(model) {
             Some(
                 Loss::BinaryCrossentropy { from_logits: true }
                 | Loss::CategoricalCrossentropy { from_logits: true }
@@ -112,9 +110,15 @@ impl Figure {
     pub(super) fn explained(self) -> Option<&'static str> {
         match self {
             Figure::Probability => None,
-            Figure::Logit => Some("logits and no probabilities: the softmax or sigmoid is in the model's loss"),
-            Figure::Margin => Some("margins and no probabilities: a hinge loss learns on which side a sample is"),
-            Figure::Score => Some("scores and no probabilities: the model ends in neither softmax nor sigmoid"),
+            Figure::Logit => {
+                Some("logits and no probabilities: the softmax or sigmoid is in the model's loss")
+            }
+            Figure::Margin => {
+                Some("margins and no probabilities: a hinge loss learns on which side a sample is")
+            }
+            Figure::Score => {
+                Some("scores and no probabilities: the model ends in neither softmax nor sigmoid")
+            }
         }
     }
 
@@ -128,6 +132,12 @@ impl Figure {
         let class = (1..figures.len()).fold(0, |best, i| if figures[i] > figures[best] { i } else { best });
         Verdict { figures, class }
     }
+}
+
+/// The loss that the model was trained with.
+pub(super) fn loss(model: &Sequential) -> Option<Loss> {
+    let compiled = model.compile_config().ok().flatten()?;
+    Loss::from_value(compiled.get("loss")?).ok()
 }
 
 /// Whether the last layer that changes numbers is a softmax or a sigmoid.

@@ -32,8 +32,8 @@ mod unpack;
 pub use atomic::AtomicFile;
 pub use catalog::{Archive, ArchiveKind, COLLECTIONS, Collection, Member, RemoteFile, cache_folder};
 pub use cifar::{cifar10, read_cifar10};
-pub(crate) use dataset::check_labels;
 pub use dataset::Dataset;
+pub(crate) use dataset::check_labels;
 #[cfg(feature = "cli")]
 pub use download::{Download, Fetching};
 pub use features::{Features, Targets};

@@ -26,7 +26,16 @@ pub(super) const OF_READING: [&str; 4] = ["delimiter", "decimal_comma", "missing
 
 /// Options that make no sense without a table.
 pub(super) const OF_TABLES: [&str; 10] = [
-    "target", "task", "scale", "standardize", "min_max", "encode", "one_hot", "label_encode", "missing", "drop",
+    "target",
+    "task",
+    "scale",
+    "standardize",
+    "min_max",
+    "encode",
+    "one_hot",
+    "label_encode",
+    "missing",
+    "drop",
 ];
 
 #[derive(Args, Clone)]

@@ -63,7 +63,8 @@ impl Split {
         })?;
         let (all, left) = (y.class_counts()?, y.subset(&split.train)?.class_counts()?);
         let lost = |&class: &usize| all[class] > 0 && left.get(class).is_none_or(|&n| n == 0);
-        let lost: Vec<String> = (0..all.len()).filter(lost).map(|class| format!("`{}`", name(class))).collect();
+        let lost: Vec<String> =
+            (0..all.len()).filter(lost).map(|class| format!("`{}`", name(class))).collect();
         if !lost.is_empty() {
             notes.push(format!(
                 "no sample of {} is left to train on, so the model cannot learn it: add samples, or set fewer aside",

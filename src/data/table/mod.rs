@@ -2,8 +2,8 @@
 
 mod csv;
 
-pub use csv::{CsvFile, CsvOptions};
 pub(super) use csv::Spelling;
+pub use csv::{CsvFile, CsvOptions};
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
