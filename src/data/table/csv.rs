@@ -229,7 +229,6 @@ impl Table {
             }
         }
         let options = &options.and(known);
-        let begin = (records.input, records.core.line());
         let (rows, sketches) = survey(&mut records, name, &names, options)?;
         if rows == 0 {
             return Err(wrong("there is no row below the names of the columns".into(), "give at least one"));
@@ -249,8 +248,8 @@ impl Table {
             ));
         }
 
-        let mut records = Records::new(begin.0, options.delimiter); // csv-core 0.1.13 clones half a reader
-        records.core.set_line(begin.1);
+        let mut records = Records::new(bytes, options.delimiter); // csv-core 0.1.13 clones half a reader
+        records.next(); // from the beginning: a reader takes a mark off that, which may be a character of the first row
         records.ends = vec![0; names.len() + 1];
         keep(records, rows, &names, sketches, options, room - kept, name)
     }
@@ -583,6 +582,13 @@ mod tests {
         assert_eq!(table.column("a, b").unwrap().text(1).unwrap(), "z");
         assert_eq!(numbers(&table, "n"), [1., -25.]);
         assert_eq!((table.line(0), table.line(1)), (2, 5));
+    }
+
+    #[test]
+    fn a_mark_within_the_table_is_a_character() {
+        let table = read("a,b\n\u{feff}1,2\n3,4\n").unwrap();
+        assert_eq!(table.column("a").unwrap().text(0).unwrap(), "\u{feff}1");
+        assert_eq!((table.line(0), table.line(1)), (2, 3));
     }
 
     /// Inches are no open quote, even where the last cell is of two lines.
