@@ -190,7 +190,7 @@ fn a_number_is_learned_in_its_own_units() {
     );
     let figures: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.path().join("e.json")).unwrap()).unwrap();
-    assert!(figures["mae"].as_f64().unwrap() < 0.2, "{figures}");
+    assert!(figures["mae"].as_f64().unwrap() < 0.01, "{figures}"); // one linear unit is all it takes
     // Without a model the target is scaled; predictions are in its units again.
     let out = succeeds(
         folder.path(),
@@ -209,8 +209,7 @@ fn a_number_is_learned_in_its_own_units() {
         let number = |i: usize| row[i].replacen(',', ".", 1).parse::<f64>().unwrap();
         worst = worst.max((number(2) - number(3)).abs());
     }
-    eprintln!("MEASURED {worst} {figures}");
-    assert!(worst < 3.0, "{worst}");
+    assert!(worst < 1.0, "{worst}"); // of a range of some 20
 }
 
 /// What `train` was told of the cells, `predict` and `evaluate` know: -999 is no number, and 007 is not 7.
