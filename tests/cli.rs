@@ -1,21 +1,18 @@
 //! The command as its users have it: what it writes, what it says when something is wrong, and its exit codes.
 #![cfg(feature = "cli")]
 
-use assert_cmd::Command;
+#[path = "support/command.rs"]
+mod command;
+
 use handgrad::data::{Element, Idx};
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
 fn handgrad(arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("handgrad").unwrap();
-    command.args(arguments.split_whitespace()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in ["HANDGRAD_DATA", "HANDGRAD_FASHION_MNIST", "HANDGRAD_ISA", "HANDGRAD_CUDA_DRIVER"]
-        .into_iter()
-        .chain(["HANDGRAD_LANG", "LC_ALL", "LC_MESSAGES", "LANG"])
-    {
-        command.env_remove(name);
-    }
+    let mut command = command::handgrad(arguments.split_whitespace());
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("HANDGRAD_FASHION_MNIST");
     command
 }
 
@@ -281,14 +278,10 @@ fn a_data_set_that_is_nowhere_says_where_it_belongs() {
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
     for arguments in [&["presets"][..], &["train", "xor", "--device", "reference", "--verbose", "2"]] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_handgrad"))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command::handgrad(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();

@@ -1,12 +1,15 @@
 //! `handgrad bench`: its tables, its files, its errors. Nothing here depends on how long anything takes.
 #![cfg(feature = "cli")]
 
-use assert_cmd::Command;
+#[path = "support/command.rs"]
+mod command;
+
 use serde_json::Value;
+use std::process::Command;
 
 fn bench(arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("handgrad").unwrap();
-    command.arg("bench").args(arguments.split_whitespace()).env_remove("HANDGRAD_ISA");
+    let mut command = command::handgrad(["bench"]);
+    command.args(arguments.split_whitespace()).env_remove("HANDGRAD_ISA");
     command
 }
 

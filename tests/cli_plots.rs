@@ -1,14 +1,15 @@
 //! `handgrad plot` and `handgrad train --plots`, as a user has them.
 #![cfg(feature = "cli")]
 
-use assert_cmd::Command;
+#[path = "support/command.rs"]
+mod command;
+
 use handgrad::Shape;
 use handgrad::data::{Collection, Element, Idx};
 use std::path::Path;
 
 fn handgrad(folder: &Path, arguments: &str) -> (i32, String, String) {
-    let mut command = Command::cargo_bin("handgrad").unwrap();
-    let output = command.args(arguments.split_whitespace()).current_dir(folder).output().unwrap();
+    let output = command::handgrad(arguments.split_whitespace()).current_dir(folder).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

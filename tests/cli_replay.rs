@@ -1,17 +1,17 @@
 //! `handgrad replay`, and the callbacks of `handgrad train`, as their users have them.
 #![cfg(feature = "cli")]
 
-use assert_cmd::Command;
+#[path = "support/command.rs"]
+mod command;
+
 use handgrad::data::{Element, Idx};
 use serde_json::Value;
+use std::process::Command;
 use tempfile::TempDir;
 
 fn handgrad(arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("handgrad").unwrap();
-    command.args(arguments.split_whitespace()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in ["HANDGRAD_DATA", "HANDGRAD_FASHION_MNIST", "HANDGRAD_ISA", "HANDGRAD_CUDA_DRIVER"] {
-        command.env_remove(name);
-    }
+    let mut command = command::handgrad(arguments.split_whitespace());
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("HANDGRAD_FASHION_MNIST");
     command
 }
 

@@ -5,17 +5,17 @@
 #[allow(dead_code, unreachable_pub)]
 mod gpu;
 
-use assert_cmd::Command;
+#[path = "support/command.rs"]
+mod command;
+
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// The command on a machine that has no GPU.
 fn bare(arguments: &str) -> Command {
-    let mut command = Command::cargo_bin("handgrad").unwrap();
-    command.args(arguments.split_whitespace()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in ["HANDGRAD_CUDA_DRIVER", "HANDGRAD_NVRTC", "HANDGRAD_KERNELS", "CUDA_HOME", "CUDA_PATH"] {
-        command.env_remove(name);
-    }
+    let mut command = command::handgrad(arguments.split_whitespace());
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("CUDA_HOME").env_remove("CUDA_PATH");
     // cargo's own folders are no place to find a driver in.
     command.env_remove("LD_LIBRARY_PATH");
     command

@@ -361,20 +361,22 @@ fn dense_on_images_is_allowed() {
 
 /// The mistakes that can be made on the command line.
 #[cfg(feature = "cli")]
+#[path = "support/command.rs"]
+mod run;
+
+#[cfg(feature = "cli")]
 mod command {
     use super::*;
-    use assert_cmd::Command;
     use handgrad::data::{Element, Idx};
     use handgrad::mistakes::{Count, Part, Range};
+    use std::path::Path;
+    use std::process::Command;
     use tempfile::TempDir;
 
     /// The command in an environment that says nothing about languages.
     fn handgrad(arguments: &str) -> Command {
-        let mut command = Command::cargo_bin("handgrad").unwrap();
-        command.args(arguments.split_whitespace()).current_dir(env!("CARGO_MANIFEST_DIR"));
-        for name in ["HANDGRAD_DATA", "HANDGRAD_LANG", "LC_ALL", "LC_MESSAGES", "LANG"] {
-            command.env_remove(name);
-        }
+        let mut command = super::run::handgrad(arguments.split_whitespace());
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
         command
     }
 

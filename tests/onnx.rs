@@ -324,6 +324,10 @@ fn onnxruntime_predicts_the_same() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[cfg(feature = "cli")]
+#[path = "support/command.rs"]
+mod command;
+
 /// `handgrad export`: what the library writes, from a model's file; and what it refuses.
 #[cfg(feature = "cli")]
 #[test]
@@ -333,8 +337,8 @@ fn the_command_exports() {
     model.build([4]).unwrap();
     model.save(folder.path().join("my.model.safetensors")).unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = assert_cmd::Command::cargo_bin("handgrad").unwrap();
-        let output = command.arg("export").args(arguments).current_dir(folder.path()).output().unwrap();
+        let mut command = command::handgrad(["export"]);
+        let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
     };

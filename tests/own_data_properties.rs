@@ -103,6 +103,27 @@ fn damaged(good: &[u8], damage: &[Damage]) -> Vec<u8> {
     file
 }
 
+/// Row by row and cell by cell what the `csv` crate reads.
+fn same_cells(file: &[u8], table: &Table) -> Result<(), TestCaseError> {
+    let records: Result<Vec<csv::StringRecord>, _> = csv::Reader::from_reader(file).into_records().collect();
+    let records = records.map_err(|e| TestCaseError::fail(e.to_string()))?;
+    prop_assert_eq!(records.len(), table.len());
+    for (i, record) in records.iter().enumerate() {
+        prop_assert_eq!(record.len(), table.columns().len());
+        for (cell, column) in record.iter().map(str::trim).zip(table.columns()) {
+            let number = cell.parse().ok().filter(|n: &f64| n.is_finite());
+            match &column.cells {
+                Cells::Numbers(n) => prop_assert_eq!(number, Some(n[i]).filter(|n| !n.is_nan()), "{}", cell),
+                Cells::Texts { levels, codes } if codes[i] != handgrad::data::MISSING => {
+                    prop_assert_eq!(&levels[codes[i] as usize], cell);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -110,8 +131,8 @@ fn cases(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(2500))]
 
-    /// Fails if a row is lost or made up, if columns differ in length, or if preprocessing lets a number that is not
-    /// finite through.
+    /// Fails if a row or a cell is lost, made up or another one, if columns differ in length, or if preprocessing lets a
+    /// number that is not finite through.
     #[test]
     fn damaged_tables(damage in any_damage(&["\"", ",", "\n", "\r\n", ";", "NA", "1e400", "inf", "-", "\u{feff}", "\0", "é"])) {
         let file = damaged(CSV.as_bytes(), &damage);
@@ -119,6 +140,7 @@ proptest! {
             Err(e) => one_sentence(&e)?,
             Ok(table) => {
                 prop_assert!(table.len() > 0);
+                same_cells(&file, &table)?;
                 for column in table.columns() {
                     let rows = match &column.cells {
                         Cells::Numbers(n) => {

@@ -2,6 +2,9 @@
 //! threads, a training ends in the same weights as one that never stopped.
 #![cfg(feature = "cli")]
 
+#[path = "support/command.rs"]
+mod command;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,11 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 fn handgrad(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_handgrad"));
-    command.args(arguments.split_whitespace()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    for name in ["HANDGRAD_DATA", "HANDGRAD_ISA", "HANDGRAD_CUDA_DRIVER"] {
-        command.env_remove(name);
-    }
+    let mut command = command::handgrad(arguments.split_whitespace());
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command
 }
 

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use handgrad::data::{COLLECTIONS, Collection, Download, Fetching, Install};
 use handgrad::{Error, Result};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -51,10 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 fn list() -> Result<()> {
     let mut table = table(&["name", "what", "by", "download", "here"]);
     for c in &COLLECTIONS {
-        let home = c.home();
-        let places = [home.as_deref(), Some(&Path::new("data").join(c.name))];
-        let here = places.into_iter().flatten().find(|folder| c.is_in(folder));
-        let here = here.map_or(String::new(), |folder| folder.display().to_string());
+        let here = c.here().map_or(String::new(), |folder| folder.display().to_string());
         let what = format!("{}: {}", c.title, c.summary);
         table.add_row([c.name, &what, c.source, &HumanBytes(c.bytes()).to_string(), &here]);
     }
@@ -94,9 +91,6 @@ fn fetch(get: &Get) -> Result<()> {
         _ => "is here, with the published checksums",
     };
     say(format!("{} {how}: {}", collection.title, folder.display()))?;
-    for name in &done.unproven {
-        say(format!("Nobody has published a checksum of {name}; the received one is in SHA256SUMS."))?;
-    }
     match collection.name {
         "mnist" | "kmnist" => say(format!("Train on it: handgrad train mnist --data {}", folder.display())),
         "fashion-mnist" => {

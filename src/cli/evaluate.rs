@@ -1,9 +1,10 @@
 //! `handgrad evaluate MODEL`: a trained model's figures on data whose answers are known.
 
-use super::own::Reading;
+use super::own::{OF_READING, Reading};
 use super::predict::{Eye, open, table_meaning};
 use super::report::write_json;
-use super::{say, show, table};
+use super::show::{self, Figure};
+use super::{say, table};
 use clap::Args;
 use handgrad::data::{
     AtomicFile, Dataset, Features, ImageDataset, ImageFolder, ImageFolderOptions, Input, Meaning, Output,
@@ -18,14 +19,14 @@ use std::path::{Path, PathBuf};
 pub(super) struct Arguments {
     /// A saved model, or the folder that --save made
     model: PathBuf,
-    /// The folder of four IDX files; the test part counts
-    #[arg(long, value_name = "DIR")]
+    /// The folder of IDX files; the two of the test part count
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_READING)]
     data: Option<PathBuf>,
     /// A table with the columns that the model was trained on, and the one that it learned
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// A folder with a folder of PNG files for each class
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_READING)]
     images: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
@@ -55,12 +56,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         (.., Some(folder)) => (from_idx(&model, meaning, folder)?, folder),
         _ => return Err(Error::invalid("there is no data", "give --data DIR, --csv FILE or --images DIR")),
     };
-    let scores = match model.evaluate(&data, arguments.batch_size as usize) {
-        Err(Error::Data { .. }) if matches!(data.y(), Targets::Labels { .. }) => {
-            let classes = model.output_shape().map_or(1, |s| s.last());
-            model.evaluate(&data.clone().one_hot(classes)?, arguments.batch_size as usize)?
-        }
-        scores => scores?,
+    let (outputs, batch_size) = (model.output_shape().map_or(1, |s| s.last()), arguments.batch_size as usize);
+    let rows = outputs > 1 && show::loss(&model).is_some_and(|loss| !loss.is_sparse());
+    let scores = match data.y() {
+        Targets::Labels { .. } if rows => model.evaluate(&data.clone().one_hot(outputs)?, batch_size)?,
+        _ => model.evaluate(&data, batch_size)?,
     };
     say(format!("{}: {} samples", source.display(), data.len()))?;
     say(scores.line())?;
@@ -81,7 +81,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             _ => None,
         };
         let names = show::class_names(&model, names);
-        confusion(&model.confusion(&data)?, &names)?;
+        // As `predict` decides: of a single number, a logit or margin by its sign.
+        let (mut outputs, figure) = (model.predict(data.x())?, Figure::of(&model));
+        if outputs.shape().last() == 1 {
+            let second: Vec<f64> = outputs.to_vec().iter().map(|&y| figure.read(&[y]).class as f64).collect();
+            outputs.view_mut().write(&second)?;
+        }
+        confusion(&ConfusionCounts::of(data.y(), &outputs)?, &names)?;
     }
     Ok(())
 }
@@ -195,21 +201,18 @@ fn from_folder(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> R
 fn from_idx(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> Result<Dataset> {
     no_pictures(&meaning)?;
     let classes = model.output_shape().map_or(1, |s| s.last()).max(2);
-    let test = ImageDataset::read(folder, classes)?.test;
+    let test = ImageDataset::read_test(folder, classes)?;
     Dataset::new(shaped(test.x().clone(), model)?, test.y().clone())
 }
 
 /// Pictures in the shape of the model's samples, where they have as many numbers.
-fn shaped(mut x: Features, model: &Sequential) -> Result<Features> {
+fn shaped(x: Features, model: &Sequential) -> Result<Features> {
     let (from, to) = (x.sample(), model.input_shape().unwrap_or(x.sample()));
-    if from.len() != to.len() {
-        return Err(Error::data(
+    match from.len() == to.len() {
+        true => x.reshape(to),
+        false => Err(Error::data(
             format!("the pictures are {from}, the model's samples {to}"),
             "give pictures of the size that the model was trained on",
-        ));
+        )),
     }
-    match &mut x {
-        Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample = to,
-    }
-    Ok(x)
 }

@@ -1,10 +1,12 @@
 //! `handgrad predict MODEL`: what a trained model makes of new pictures, or of new rows of a table.
 
-use super::own::{MODELS, NOTE, Reading};
-use super::{say, show, table};
+use super::own::{MODELS, NOTE, OF_READING, Reading};
+use super::show::{self, Figure, Verdict};
+use super::{say, table};
 use clap::Args;
-use handgrad::data::{AtomicFile, Colours, Features, Input, Meaning, Output, Picture, Table};
+use handgrad::data::{AtomicFile, Colours, CsvFile, Features, Input, Meaning, Output, Picture};
 use handgrad::{Device, Error, Result, Sequential, Shape};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -12,12 +14,16 @@ pub(super) struct Arguments {
     /// A saved model, or the folder that --save made
     model: PathBuf,
     /// PNG or IDX files
-    #[arg(value_name = "IMAGE", required_unless_present = "csv")]
+    #[arg(
+        value_name = "IMAGE",
+        required_unless_present = "csv",
+        conflicts_with_all = OF_READING.iter().chain(&["out"])
+    )]
     images: Vec<PathBuf>,
     /// Rows of a table with the columns that the model was trained on
     #[arg(long, value_name = "FILE", conflicts_with = "images")]
     csv: Option<PathBuf>,
-    /// Write the table with the predictions as further columns
+    /// Write the table as it stands, with the predictions as further columns
     #[arg(long, value_name = "FILE.csv", requires = "csv")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -26,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "csv")]
     invert: bool,
     /// How many classes to show of each picture
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with = "csv")]
     top: usize,
     /// How many pictures of an IDX file, or rows of a table, to show
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -53,10 +59,7 @@ pub(super) fn open(
     device: &str,
     threads: Option<usize>,
 ) -> Result<(Sequential, Option<Meaning>)> {
-    let device = match device {
-        "auto" => Device::auto(threads)?.0,
-        name => Device::from_name(name, threads)?,
-    };
+    let device = Device::from_name(device, threads)?;
     let file = file(path)?;
     let model = handgrad::io::load_on(&file, &device)?;
     let meaning = model.note(NOTE).map(Meaning::from_json).transpose();
@@ -88,7 +91,7 @@ fn pictures(model: &mut Sequential, meaning: Option<Meaning>, arguments: &Argume
         Some(Output::Classes { names, .. }) => Some(&names[..]),
         _ => None,
     };
-    let names = show::class_names(model, names);
+    let (names, figure) = (show::class_names(model, names), Figure::of(model));
     let several = arguments.images.len() > 1;
     for (k, path) in arguments.images.iter().enumerate() {
         let all = read_pictures(path)?;
@@ -101,15 +104,14 @@ fn pictures(model: &mut Sequential, meaning: Option<Meaning>, arguments: &Argume
                 say("")?;
             }
             let which = if count > 1 { format!(" [{i}]") } else { String::new() };
-            let probabilities = show::probabilities(&outputs);
-            let best = show::largest(&probabilities);
-            let name = names.get(best).cloned().unwrap_or_else(|| best.to_string());
+            let Verdict { figures, class } = figure.read(&outputs);
+            let name = names.get(class).cloned().unwrap_or_else(|| class.to_string());
             say(format!("{}{which}: {name}", path.display()))?;
             if original != picture.describe() {
                 say(format!("  ({original}; the model looks at {})", picture.describe()))?;
             }
             say(show::picture(&picture, show::colours())?)?;
-            say(show::bars(&names, &probabilities, arguments.top).trim_end())?;
+            say(show::bars(&names, &figures, figure, arguments.top).trim_end())?;
         }
         if count > arguments.limit {
             say(format!(
@@ -122,7 +124,12 @@ fn pictures(model: &mut Sequential, meaning: Option<Meaning>, arguments: &Argume
     if several {
         say(format!("\n{} files", arguments.images.len()))?;
     }
-    Ok(())
+    explain(figure)
+}
+
+/// Says what the numbers are, where they are no probabilities.
+fn explain(figure: Figure) -> Result<()> {
+    figure.explained().map_or(Ok(()), |what| say(format!("Numbers are {what}.")))
 }
 
 /// A PNG file, or the pictures of an IDX file: its first bytes tell.
@@ -175,8 +182,7 @@ impl Eye {
     }
 
     fn features(&self, picture: &Picture) -> Result<Features> {
-        let bytes = picture.bytes().to_vec();
-        Ok(Features::Bytes { sample: self.sample, bytes, scale: 1.0 / 255.0 })
+        Picture::features(std::slice::from_ref(picture))?.reshape(self.sample)
     }
 }
 
@@ -202,78 +208,104 @@ pub(super) fn table_meaning(
 
 fn rows(model: &mut Sequential, meaning: Option<Meaning>, csv: &Path, arguments: &Arguments) -> Result<()> {
     let (preprocessing, output) = table_meaning(meaning, &arguments.model)?;
-    let data = preprocessing.read_csv(csv, &arguments.reading.options())?;
+    let file = CsvFile::read(csv)?;
+    let data = preprocessing.table(&file, &arguments.reading.options())?;
     let transformed = preprocessing.transform(&data)?;
     for note in &transformed.notes {
         say(format!("note  {note}"))?;
     }
     let width = model.output_shape().map_or(1, |s| s.len()).max(1);
     let outputs = model.predict(&transformed.x)?.to_vec();
-    let (target, header, answers) = answers(&output, &outputs, width);
+    let figure = Figure::of(model);
+    let answers = Answers::new(&output, figure, &outputs, width);
 
     let mut answer_of: Vec<Option<usize>> = vec![None; data.len()];
     transformed.rows.iter().enumerate().for_each(|(k, &row)| answer_of[row] = Some(k));
     let shown = data.len().min(arguments.limit);
-    let first = [&["line", &target][..], &header.iter().map(String::as_str).collect::<Vec<_>>()].concat();
-    let mut view = table(&first[..first.len().min(12)]);
+    let names = answers.names.iter().map(String::as_str);
+    let first: Vec<&str> = ["line", answers.target].into_iter().chain(names).take(12).collect();
+    let mut view = table(&first);
     for (row, &answer) in answer_of.iter().enumerate().take(shown) {
         let mut cells = vec![data.line(row).to_string()];
         match answer {
-            Some(k) => cells.extend(answers[k].iter().take(11).cloned()),
+            Some(k) => cells.extend(answers.cells[k].iter().take(11).cloned()),
             None => cells.push("(a cell is missing)".into()),
         }
         view.add_row(cells);
     }
     say(view)?;
+    if let Output::Classes { .. } = output {
+        explain(figure)?;
+    }
     if shown < data.len() {
         let hint = if arguments.out.is_none() { "; --out FILE.csv writes all" } else { "" };
         say(format!("{} more rows{hint}", data.len() - shown))?;
     }
     let Some(path) = &arguments.out else { return Ok(()) };
-    write_rows(path, &data, &target, &header, &answers, &answer_of)?;
+    let failed = |source| Error::Io { action: "write", path: path.to_path_buf(), source };
+    let names = answers.columns(figure, &data.names());
+    let mut out = AtomicFile::create(path)?;
+    let cells = |record: usize| match record.checked_sub(1) {
+        None => names.clone(),
+        Some(row) => match answer_of.get(row).copied().flatten() {
+            Some(k) => answers.spelled(k, |number| data.spelled(number)),
+            None => vec![String::new(); names.len()],
+        },
+    };
+    file.write_with(arguments.reading.delimiter, cells, BufWriter::new(&mut out)).map_err(failed)?;
+    out.commit()?;
     say(format!("Wrote {} rows to {}", data.len(), path.display()))
 }
 
-/// The name of the predicted column, those of further columns, and each row's cells for them.
-fn answers(output: &Output, outputs: &[f32], width: usize) -> (String, Vec<String>, Vec<Vec<String>>) {
-    match output {
-        Output::Classes { target, names } => {
-            let row = |outputs: &[f32]| {
-                let probabilities = show::probabilities(outputs);
-                let best = show::largest(&probabilities);
-                let name = names.get(best).cloned().unwrap_or_else(|| best.to_string());
-                std::iter::once(name).chain(probabilities.iter().map(|p| format!("{p:.4}"))).collect()
-            };
-            (target.clone(), names.clone(), outputs.chunks_exact(width).map(row).collect())
-        }
-        Output::Number { target, scale } => {
-            let row = |outputs: &[f32]| vec![(scale.undo(f64::from(outputs[0])) as f32).to_string()];
-            (target.clone(), Vec::new(), outputs.chunks_exact(width).map(row).collect())
-        }
-    }
+/// What the model makes of each row.
+struct Answers<'a> {
+    /// The column that it was trained on.
+    target: &'a str,
+    /// The classes whose figures follow the answer.
+    names: &'a [String],
+    /// For each row the answer, then the figures.
+    cells: Vec<Vec<String>>,
 }
 
-/// The table as it was read, with the predictions behind it.
-fn write_rows(
-    path: &Path,
-    data: &Table,
-    target: &str,
-    header: &[String],
-    answers: &[Vec<String>],
-    answer_of: &[Option<usize>],
-) -> Result<()> {
-    let failed =
-        |e: String| Error::Io { action: "write", path: path.to_path_buf(), source: std::io::Error::other(e) };
-    let mut writer = csv::Writer::from_writer(AtomicFile::create(path)?);
-    let names = data.names().into_iter().map(String::from);
-    let added = std::iter::once(format!("predicted {target}"))
-        .chain(header.iter().map(|name| format!("probability {name}")));
-    writer.write_record(names.chain(added)).map_err(|e| failed(e.to_string()))?;
-    let nothing = vec![String::new(); 1 + header.len()];
-    for (row, &answer) in answer_of.iter().enumerate() {
-        let cells = data.columns().iter().map(|column| column.text(row).unwrap_or_default());
-        let answer = answer.map_or(&nothing, |k| &answers[k]).iter().cloned();
-        writer.write_record(cells.chain(answer)).map_err(|e| failed(e.to_string()))?;
+impl Answers<'_> {
+    fn new<'a>(output: &'a Output, figure: Figure, outputs: &[f32], width: usize) -> Answers<'a> {
+        let rows = outputs.chunks_exact(width);
+        match output {
+            Output::Classes { target, names } => {
+                let row = |outputs: &[f32]| {
+                    let Verdict { figures, class } = figure.read(outputs);
+                    let name = names.get(class).cloned().unwrap_or_else(|| class.to_string());
+                    std::iter::once(name).chain(figures.iter().map(|x| format!("{x:.4}"))).collect()
+                };
+                Answers { target, names, cells: rows.map(row).collect() }
+            }
+            Output::Number { target, scale } => {
+                let row = |outputs: &[f32]| vec![(scale.undo(f64::from(outputs[0])) as f32).to_string()];
+                Answers { target, names: &[], cells: rows.map(row).collect() }
+            }
+        }
     }
-    writer.into_inner().map_err(|e| failed(e.to_string()))?.commit()
+
+    /// The cells of an answer, its numbers as `spell` has them. The name of a class is what it is.
+    fn spelled(&self, answer: usize, spell: impl Fn(&str) -> String) -> Vec<String> {
+        let cell = |(i, cell): (usize, &String)| match i == 0 && !self.names.is_empty() {
+            true => cell.clone(),
+            false => spell(cell),
+        };
+        self.cells[answer].iter().enumerate().map(cell).collect()
+    }
+
+    /// The names of the columns in a file that has `known` already.
+    fn columns(&self, figure: Figure, known: &[&str]) -> Vec<String> {
+        let figures = self.names.iter().map(|name| format!("{} {name}", figure.name()));
+        let all = std::iter::once(format!("predicted {}", self.target)).chain(figures);
+        let free = |name: String| match known.contains(&name.as_str()) {
+            false => name,
+            true => {
+                let numbered = (2..).map(|n| format!("{name} {n}"));
+                numbered.into_iter().find(|name| !known.contains(&name.as_str())).unwrap_or(name)
+            }
+        };
+        all.map(free).collect()
+    }
 }

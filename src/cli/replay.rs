@@ -75,10 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         true => PRESETS.iter().collect(),
         false => vec![Preset::named(&arguments.preset)?],
     };
-    let device = match arguments.device.as_str() {
-        "auto" => Device::auto(arguments.threads)?.0,
-        name => Device::from_name(name, arguments.threads)?,
-    };
+    let device = Device::from_name(&arguments.device, arguments.threads)?;
     if let Some(path) = &arguments.json {
         AtomicFile::probe(path)?;
     }

@@ -18,7 +18,10 @@ use std::path::PathBuf;
 #[derive(Args, Clone)]
 pub(super) struct Arguments {
     /// What to train; `handgrad presets` lists them
-    #[arg(required_unless_present_any = ["csv", "images"])]
+    #[arg(
+        required_unless_present_any = ["csv", "images"],
+        conflicts_with_all = own::OF_OWN_DATA.iter().chain(&own::OF_TABLES).chain(&own::OF_READING)
+    )]
     pub(super) preset: Option<String>,
     /// The folder of the four IDX files, plain or gzipped [default: mnist or fashion-mnist under $HANDGRAD_DATA or
     /// data, or where `handgrad data get` puts them; for Fashion-MNIST first $HANDGRAD_FASHION_MNIST]

@@ -44,8 +44,8 @@ pub struct RemoteFile {
     pub name: &'static str,
     /// Its size in bytes.
     pub bytes: u64,
-    /// The SHA-256 of its bytes, in small hexadecimal digits; `None` where nobody has published one.
-    pub sha256: Option<&'static str>,
+    /// The published SHA-256 of its bytes, in small hexadecimal digits.
+    pub sha256: &'static str,
 }
 
 /// What is wanted from an archive.
@@ -78,7 +78,7 @@ pub struct Member {
 }
 
 const fn file(name: &'static str, bytes: u64, sha256: &'static str) -> RemoteFile {
-    RemoteFile { name, bytes, sha256: Some(sha256) }
+    RemoteFile { name, bytes, sha256 }
 }
 
 const fn member(path: &'static str, name: &'static str, at_most: u64) -> Member {
@@ -226,6 +226,11 @@ impl Collection {
         self.installed().iter().all(|name| folder.join(name).is_file())
     }
 
+    /// The first of the folders where loaders look for it that has all of its files.
+    pub fn here(&self) -> Option<PathBuf> {
+        places(self.name).into_iter().find(|folder| self.is_in(folder))
+    }
+
     /// The folder where it is kept if nobody names another: of its name, under `HANDGRAD_DATA` or else under `data` in
     /// [`cache_folder`]. `None` where the system has no home folder.
     pub fn home(&self) -> Option<PathBuf> {
@@ -245,8 +250,17 @@ impl Collection {
     }
 }
 
+/// Where loaders look for the set of that name: as `name` in the folder that the environment's `HANDGRAD_DATA` names, in
+/// `data` of the current folder, in that of the source tree, in that of [`cache_folder`].
+pub(super) fn places(name: &str) -> Vec<PathBuf> {
+    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let cache = cache_folder().map(|c| c.join("data"));
+    let places = [data_folder(), Some("data".into()), Some(source_tree), cache];
+    places.into_iter().flatten().map(|place| place.join(name)).collect()
+}
+
 /// The folder that the environment's `HANDGRAD_DATA` names.
-pub(super) fn data_folder() -> Option<PathBuf> {
+fn data_folder() -> Option<PathBuf> {
     variable("HANDGRAD_DATA")
 }
 
@@ -270,7 +284,7 @@ mod tests {
         for c in &COLLECTIONS {
             assert!(c.mirrors.iter().all(|m| m.starts_with("http") && m.ends_with('/')), "{}", c.name);
             for f in c.files {
-                let digest = f.sha256.unwrap();
+                let digest = f.sha256;
                 assert!(
                     digest.len() == 64 && digest.bytes().all(|b| b"0123456789abcdef".contains(&b)),
                     "{}",

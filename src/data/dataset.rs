@@ -1,11 +1,10 @@
 //! Samples and what a model should make of them.
 
 use super::features::{Features, Targets, flatten};
+use super::split::{TestSize, check_positions, random_order, train_test_indices};
 use crate::error::{Error, Result};
-use crate::layers::reshape::nearest;
 use crate::mistakes::{Mistake, Part};
-use crate::rng::Rng;
-use crate::shape::{MAX_DIMS, Shape};
+use crate::shape::Shape;
 
 /// Samples and what they should give, one target for each sample, in the program's memory.
 ///
@@ -22,27 +21,6 @@ pub struct Dataset {
     x: Features,
     y: Targets,
     len: usize,
-}
-
-/// How much of a dataset [`Dataset::train_test_split`] sets aside: a share (`0.2`) or a count (`12_000`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TestSize {
-    /// A share between 0 and 1, rounded to whole samples.
-    Share(f64),
-    /// A number of samples.
-    Count(usize),
-}
-
-impl From<f64> for TestSize {
-    fn from(share: f64) -> TestSize {
-        TestSize::Share(share)
-    }
-}
-
-impl From<usize> for TestSize {
-    fn from(count: usize) -> TestSize {
-        TestSize::Count(count)
-    }
 }
 
 impl Dataset {
@@ -122,21 +100,13 @@ impl Dataset {
     /// # Errors
     /// No position, or one past the end.
     pub fn subset(&self, order: &[usize]) -> Result<Dataset> {
-        if order.is_empty() {
-            return Err(Mistake::NothingLeft { part: 0, of: self.len }.into());
-        }
-        if let Some(i) = order.iter().find(|&&i| i >= self.len) {
-            return Err(Error::data(
-                format!("sample {i} was asked for, the dataset has {}", self.len),
-                format!("positions go from 0 to {}", self.len - 1),
-            ));
-        }
+        check_positions(order, self.len)?;
         Dataset::new(self.x.gather(order), self.y.gather(order))
     }
 
     /// The same samples in a random order that depends on the seed alone.
     pub fn shuffled(&self, seed: u64) -> Dataset {
-        self.gather(&self.random_order(seed))
+        self.gather(&random_order(self.len, seed))
     }
 
     /// The samples at positions that are known to be there, at least one.
@@ -192,62 +162,10 @@ impl Dataset {
         seed: u64,
         stratified: bool,
     ) -> Result<(Vec<usize>, Vec<usize>)> {
-        let test = match test_size.into() {
-            TestSize::Count(n) => n,
-            TestSize::Share(s) if s > 0.0 && s < 1.0 => (s * self.len as f64).round() as usize,
-            TestSize::Share(share) => return Err(Mistake::TestShare { share }.into()),
-        };
-        if test == 0 || test >= self.len {
-            return Err(Mistake::NothingLeft { part: test, of: self.len }.into());
+        match stratified {
+            true => self.y.stratified_indices(test_size, seed),
+            false => train_test_indices(self.len, test_size, seed),
         }
-        let mut order = self.random_order(seed);
-        if stratified {
-            order = self.stratify(order, test)?;
-        }
-        let train = order.split_off(test);
-        Ok((train, order))
-    }
-
-    /// Moves to the front of `order` a choice of `test` samples that has the whole's shares of classes. Fractions of
-    /// a sample are made whole by the largest remainders, so that the choice is never off by more than one a class.
-    fn stratify(&self, order: Vec<usize>, test: usize) -> Result<Vec<usize>> {
-        let counts = self.class_counts()?;
-        if let Some(class) = counts.iter().position(|&n| n == 1) {
-            return Err(Error::data(
-                format!(
-                    "class {class} has a single sample, which cannot be on both sides of a stratified split"
-                ),
-                "add samples of that class, or split without stratification",
-            ));
-        }
-        let present = counts.iter().filter(|&&n| n > 0).count();
-        if test < present || self.len - test < present {
-            return Err(Error::data(
-                format!("a stratified split of {} samples into {} and {test}", self.len, self.len - test)
-                    + &format!(" cannot show each of {present} classes on both sides"),
-                "set more samples aside, or fewer, or split without stratification",
-            ));
-        }
-        let mut quota: Vec<usize> = counts.iter().map(|&n| n * test / self.len).collect();
-        let mut by_remainder: Vec<usize> = (0..counts.len()).collect();
-        by_remainder.sort_by_key(|&c| (std::cmp::Reverse(counts[c] * test % self.len), c));
-        let missing = test - quota.iter().sum::<usize>();
-        by_remainder[..missing].iter().for_each(|&c| quota[c] += 1);
-        let (mut front, mut back) = (Vec::with_capacity(test), Vec::with_capacity(self.len - test));
-        for i in order {
-            let left = &mut quota[self.class_of(i)];
-            let part = if *left > 0 { &mut front } else { &mut back };
-            *left = left.saturating_sub(1);
-            part.push(i);
-        }
-        front.append(&mut back);
-        Ok(front)
-    }
-
-    fn random_order(&self, seed: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len).collect();
-        Rng::new(seed, SPLIT_STREAM).shuffle(&mut order);
-        order
     }
 
     /// Labels as one-hot rows of `classes` numbers: 2 of 4 becomes `[0, 0, 1, 0]`.
@@ -288,20 +206,9 @@ impl Dataset {
     /// The same numbers with another shape of a sample: `[784]` as `[28, 28, 1]`.
     ///
     /// # Errors
-    /// The two shapes do not have the same number of elements.
+    /// As [`Features::reshape`].
     pub fn reshape(mut self, sample: impl Into<Shape>) -> Result<Dataset> {
-        let (from, to) = (self.x.sample(), sample.into());
-        if from.len() != to.len() {
-            let nearest = nearest(to, from.len());
-            return Err(Mistake::ReshapeCount { layer: None, from, to, nearest }.into());
-        }
-        if to.rank() >= MAX_DIMS {
-            return Err(Error::data(
-                format!("samples cannot have the {} dimensions of {to}", to.rank()),
-                "a sample has at most five dimensions: the batch is the sixth",
-            ));
-        }
-        self.x.set_sample(to);
+        self.x = self.x.reshape(sample)?;
         Ok(self)
     }
 
@@ -330,16 +237,7 @@ impl Dataset {
     /// # Errors
     /// A target is not one class.
     pub fn classes(&self) -> Result<usize> {
-        match &self.y {
-            Targets::Labels { sample, labels } if sample.len() == 1 => {
-                Ok(labels.iter().max().map_or(0, |&l| l as usize + 1))
-            }
-            Targets::Values { sample, .. } if sample.rank() <= 1 => Ok(sample.len().max(2)),
-            y => Err(Error::data(
-                format!("targets of shape {} are not one class a sample", y.sample().per_sample()),
-                "give one label a sample, or one one-hot row",
-            )),
-        }
+        self.y.classes()
     }
 
     /// How many samples each class has.
@@ -347,36 +245,9 @@ impl Dataset {
     /// # Errors
     /// A target is not one class, or labels are so large that they cannot be classes.
     pub fn class_counts(&self) -> Result<Vec<usize>> {
-        let classes = self.classes()?;
-        if classes > MAX_CLASSES {
-            return Err(Error::data(
-                format!("the largest label is {}, too large to be a class", classes - 1),
-                "number the classes from 0",
-            ));
-        }
-        let mut counts = vec![0; classes];
-        (0..self.len).for_each(|i| counts[self.class_of(i)] += 1);
-        Ok(counts)
-    }
-
-    /// The class of sample `i`: its label, the largest of its one-hot row, or whether its one value is above ½.
-    pub(super) fn class_of(&self, i: usize) -> usize {
-        match &self.y {
-            Targets::Labels { labels, .. } => labels[i] as usize,
-            Targets::Values { sample, values } if sample.len() == 1 => usize::from(values[i] > 0.5),
-            Targets::Values { sample, values } => {
-                let row = &values[i * sample.len()..][..sample.len()];
-                (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
-            }
-        }
+        self.y.class_counts()
     }
 }
-
-/// The stream of a seed that shuffles and splits, apart from those that models draw from.
-pub(super) const SPLIT_STREAM: u64 = u64::from_be_bytes(*b"datasplt");
-
-/// More classes than anyone has; labels beyond it are not labels.
-const MAX_CLASSES: usize = 1 << 24;
 
 /// Checks that every label is below `classes`, those of the layer that `layer` names, if one is to blame.
 pub(crate) fn check_labels(
@@ -409,7 +280,7 @@ mod tests {
             assert_eq!((train.len(), test.len()), (35, 15));
             let mut seen: Vec<usize> = [&train, &test]
                 .iter()
-                .flat_map(|d| (0..d.len()).map(|i| (d.x().values_of(i)[0] as usize / 2, d.class_of(i))))
+                .flat_map(|d| (0..d.len()).map(|i| (d.x().values_of(i)[0] as usize / 2, d.y().class_of(i))))
                 .map(|(i, class)| {
                     assert_eq!(class, i % 3);
                     i

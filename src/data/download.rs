@@ -116,7 +116,7 @@ impl Download {
     }
 
     /// Fetches `wanted` from the first of `addresses` that has it and puts it at `target`. Returns its SHA-256, which is
-    /// the published one where there is one. What was at `target` stays until the new file is whole.
+    /// the published one. What was at `target` stays until the new file is whole.
     ///
     /// # Errors
     /// [`Error::Network`] with what every mirror said; [`Error::Io`] when the disk does not take it; another process
@@ -237,14 +237,10 @@ impl Download {
         if partial.len > wanted.bytes {
             partial.restart()?;
         }
-        // Another mirror's beginning is only gone on with where the checksum tells in the end whether they fit.
-        let same = partial.origin.as_ref().filter(|o| o.address == address);
-        if partial.len > 0 && wanted.sha256.is_none() && same.is_none_or(|o| o.version.is_empty()) {
-            partial.restart()?;
-        }
         if partial.len == wanted.bytes {
             return Ok(());
         }
+        // Another mirror's beginning is gone on with too: the checksum tells in the end whether they fit.
         let mut request = agent.get(address).header("Accept-Encoding", "identity");
         if partial.len > 0 {
             request = request.header("Range", format!("bytes={}-", partial.len));
@@ -400,18 +396,16 @@ impl Partial {
     /// The SHA-256 of what is here, read back from the disk.
     fn verify(&mut self, wanted: &RemoteFile) -> Result<String, Trouble> {
         let sum = self.file.rewind().and_then(|()| sha256_of(&mut self.file)).map_err(|e| self.failed(e))?;
-        match wanted.sha256 {
-            Some(published) if published != sum => {
-                let why = format!("its SHA-256 is {sum}, not the published {published}");
-                match self.joined {
-                    true => Err(Trouble::Afresh(why)),
-                    false => {
-                        self.restart()?;
-                        Err(Trouble::Lasting(why))
-                    }
-                }
+        if sum == wanted.sha256 {
+            return Ok(sum);
+        }
+        let why = format!("its SHA-256 is {sum}, not the published {}", wanted.sha256);
+        match self.joined {
+            true => Err(Trouble::Afresh(why)),
+            false => {
+                self.restart()?;
+                Err(Trouble::Lasting(why))
             }
-            _ => Ok(sum),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The two halves of a dataset: what goes in and what should come out.
 
+use super::split::check_positions;
 use crate::backend::HostRows;
 use crate::error::{Error, Result};
+use crate::layers::reshape::nearest;
 use crate::mistakes::{Mistake, Part};
 use crate::shape::{MAX_DIMS, Shape};
 
@@ -110,10 +112,26 @@ impl Features {
         }
     }
 
-    pub(super) fn set_sample(&mut self, to: Shape) {
-        match self {
+    /// The same numbers with another shape of a sample: `[784]` as `[28, 28, 1]`.
+    ///
+    /// # Errors
+    /// The two shapes do not have the same number of elements, or a sample has too many dimensions.
+    pub fn reshape(mut self, to: impl Into<Shape>) -> Result<Features> {
+        let (from, to) = (self.sample(), to.into());
+        if from.len() != to.len() {
+            let nearest = nearest(to, from.len());
+            return Err(Mistake::ReshapeCount { layer: None, from, to, nearest }.into());
+        }
+        if to.rank() >= MAX_DIMS {
+            return Err(Error::data(
+                format!("samples cannot have the {} dimensions of {to}", to.rank()),
+                "a sample has at most five dimensions: the batch is the sixth",
+            ));
+        }
+        match &mut self {
             Features::F32 { sample, .. } | Features::Bytes { sample, .. } => *sample = to,
         }
+        Ok(self)
     }
 
     pub(super) fn gather(&self, order: &[usize]) -> Features {
@@ -174,6 +192,15 @@ impl Targets {
             }
             Targets::Values { values, .. } => values.get(range).unwrap_or(&[]).to_vec(),
         }
+    }
+
+    /// The targets at the given positions, in that order; a position may come more than once.
+    ///
+    /// # Errors
+    /// No position, or one past the end.
+    pub fn subset(&self, order: &[usize]) -> Result<Targets> {
+        check_positions(order, self.len())?;
+        Ok(self.gather(order))
     }
 
     pub(super) fn numbers(&self) -> usize {

@@ -39,7 +39,7 @@ impl ImageFolder {
     /// Reads `folder/class/*.png`. Names that begin with a dot are passed over.
     ///
     /// # Errors
-    /// There is no such folder, no subfolder, none with a picture; one class alone; a file that is no PNG picture;
+    /// There is no such folder, no subfolder, none with a picture; a file that is no PNG picture;
     /// pictures of different sizes; more memory than four times the files and 64 MiB.
     pub fn read(folder: impl AsRef<Path>, options: ImageFolderOptions) -> Result<ImageFolder> {
         let folder = folder.as_ref();
@@ -74,10 +74,6 @@ impl ImageFolder {
                 return Err(Error::format(folder, problem, like_this));
             }
             0 => return Err(Error::format(folder, "no folder of a class is in it", like_this)),
-            1 => {
-                let problem = format!("one class alone (`{}`): there is nothing to tell apart", classes[0]);
-                return Err(Error::format(folder, problem, like_this));
-            }
             _ => {}
         }
         let (sample, bytes) = pixels(&files, options)?;
@@ -105,61 +101,44 @@ fn is_png(path: &Path) -> bool {
     path.extension().and_then(OsStr::to_str).is_some_and(|e| e.eq_ignore_ascii_case("png"))
 }
 
-/// All pictures behind one another. They are grey until one has colours: those before it are then read again.
+/// All pictures behind one another, and the shape of each. Unless `options` say it, they are grey until one has colours:
+/// those before it then get three equal bytes a pixel.
 fn pixels(files: &[PathBuf], options: ImageFolderOptions) -> Result<(Shape, Vec<u8>)> {
-    match options.colours {
-        Some(colours) => pixels_in(files, options, colours, true),
-        None => match pixels_in(files, options, Colours::Grey, false) {
-            Err(Error::Data { .. }) => pixels_in(files, options, Colours::Rgb, true),
-            done => done,
-        },
-    }
-}
-
-fn pixels_in(
-    files: &[PathBuf],
-    options: ImageFolderOptions,
-    colours: Colours,
-    convert: bool,
-) -> Result<(Shape, Vec<u8>)> {
-    let mut all: Vec<u8> = Vec::new();
-    let mut size: Option<(usize, usize)> = options.size;
+    let mut colours = options.colours.unwrap_or(Colours::Grey);
+    let (mut height, mut width) = options.size.unwrap_or_default();
+    let mut all = Vec::new();
     let mut on_disk = 0u64;
-    for file in files {
+    for (i, file) in files.iter().enumerate() {
         let mut picture = Picture::read_png(file)?;
         on_disk += file.metadata().map_or(0, |m| m.len());
-        if !convert && !picture.is_grey() {
-            return Err(Error::data("a picture has colours", "")); // seen by `pixels` alone
-        }
-        picture = picture.in_colours(colours);
-        if options.invert {
-            picture = picture.inverted();
-        }
         let own = (picture.height(), picture.width());
-        let (height, width) = *size.get_or_insert(own);
-        if own != (height, width) && options.size.is_none() {
+        if options.size.is_none() && i == 0 {
+            (height, width) = own;
+        }
+        if options.size.is_none() && own != (height, width) {
             return Err(Error::format(
                 file,
                 format!("{} × {} pixels, those before it have {height} × {width}", own.0, own.1),
                 format!("bring all pictures to one size: --image-size {height}x{width}"),
             ));
         }
+        let widen = options.colours.is_none() && colours == Colours::Grey && !picture.is_grey();
+        if widen {
+            colours = Colours::Rgb;
+        }
+        if widen || i == 0 {
+            let mut wide = room_for(files.len(), height * width * colours.channels(), file)?;
+            wide.extend(all.iter().flat_map(|&grey| [grey; 3]));
+            all = wide;
+        }
+        picture = picture.in_colours(colours);
+        if options.invert {
+            picture = picture.inverted();
+        }
         if options.size.is_some() {
             picture = picture.resized(height, width)?;
         }
-        let bytes = picture.into_bytes();
-        if all.is_empty() {
-            // Pictures that unpack to far more than their files: the sum of the files is not known yet, the count is.
-            let total = bytes.len().saturating_mul(files.len());
-            if total > MAX_TOTAL || all.try_reserve_exact(total).is_err() {
-                return Err(Error::format(
-                    file,
-                    format!("{} pictures like this one take {} MiB", files.len(), total >> 20),
-                    "bring them to a smaller size: --image-size 64x64",
-                ));
-            }
-        }
-        all.extend(bytes);
+        all.extend(picture.into_bytes());
         let room = on_disk.saturating_mul(4).saturating_add(64 << 20);
         if options.size.is_none() && all.len() as u64 > room {
             return Err(Error::format(
@@ -169,8 +148,22 @@ fn pixels_in(
             ));
         }
     }
-    let (height, width) = size.unwrap_or((1, 1));
     Ok((Shape::new(&[height, width, colours.channels()])?, all))
+}
+
+/// Room for so many pictures of `bytes` each. The sum of the files' sizes is not known yet, their number is: pictures that
+/// unpack to far more than their files are found out as they come.
+fn room_for(pictures: usize, bytes: usize, like: &Path) -> Result<Vec<u8>> {
+    let total = bytes.saturating_mul(pictures);
+    let mut room = Vec::new();
+    match total <= MAX_TOTAL && room.try_reserve_exact(total).is_ok() {
+        true => Ok(room),
+        false => Err(Error::format(
+            like,
+            format!("{pictures} pictures like this one take {} MiB", total >> 20),
+            "bring them to a smaller size: --image-size 64x64",
+        )),
+    }
 }
 
 /// More bytes of pictures than are read into memory.
@@ -218,6 +211,11 @@ mod tests {
         png(&folder.path().join("b/1.png"), 2, 2, true, 20);
         let all = read(folder.path(), ImageFolderOptions::default()).unwrap();
         assert_eq!(all.data.sample_shape().dims(), [2, 2, 3]);
+        let bytes = |i: usize| -> Vec<u8> {
+            all.data.x().values_of(i).iter().map(|v| (v * 255.0).round() as u8).collect()
+        };
+        assert_eq!(bytes(0), [0, 0, 0, 10, 10, 10, 10, 10, 10, 10, 10, 10]);
+        assert_eq!(bytes(1), [0, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20]);
         let grey = ImageFolderOptions { colours: Some(Colours::Grey), ..Default::default() };
         let grey = read(folder.path(), ImageFolderOptions { invert: true, ..grey }).unwrap();
         assert_eq!(grey.data.sample_shape().dims(), [2, 2, 1]);
@@ -245,7 +243,8 @@ mod tests {
         png(&folder.path().join("1.png"), 1, 1, false, 1);
         assert!(error(folder.path()).contains("1 pictures, but no folders"));
         png(&folder.path().join("a/1.png"), 1, 1, false, 1);
-        assert!(error(folder.path()).contains("one class alone (`a`)"));
+        let one = read(folder.path(), ImageFolderOptions::default()).unwrap();
+        assert_eq!((one.classes, one.data.len()), (vec!["a".to_string()], 1));
         std::fs::create_dir(folder.path().join("b")).unwrap();
         assert!(error(folder.path()).ends_with("b: the class is empty"));
         std::fs::write(folder.path().join("b/2.png"), "no picture").unwrap();

@@ -1,6 +1,6 @@
 //! MNIST, Fashion-MNIST and whatever else comes in the same four files.
 
-use super::catalog::{Collection, cache_folder, data_folder};
+use super::catalog::{Collection, places};
 use super::dataset::{Dataset, check_labels};
 use super::features::{Features, Targets};
 use super::idx::{Element, Idx};
@@ -83,6 +83,8 @@ struct Files {
     transposed: bool,
 }
 
+const MNIST: Files = Files { train: "train", test: "t10k", classes: 10, first_label: 0, transposed: false };
+
 impl ImageDataset {
     /// Reads the four files of a folder, each plain or gzipped: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
     /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, with or without `.gz`.
@@ -93,8 +95,18 @@ impl ImageDataset {
     /// The folder or a file is missing, a file is not correct IDX, images and labels differ in number, a label is
     /// outside the classes, a pixel is not a number, or the two parts have pictures of different size.
     pub fn read(folder: impl Into<PathBuf>, classes: usize) -> Result<ImageDataset> {
-        let files = Files { train: "train", test: "t10k", classes, first_label: 0, transposed: false };
-        read_parts(folder.into(), &files)
+        read_parts(folder.into(), &Files { classes, ..MNIST })
+    }
+
+    /// Reads the part to test on alone, of a folder as [`read`](ImageDataset::read) wants it: the part to train on need not
+    /// be there.
+    ///
+    /// # Errors
+    /// As [`read`](ImageDataset::read).
+    pub fn read_test(folder: impl AsRef<Path>, classes: usize) -> Result<Dataset> {
+        let folder = folder.as_ref();
+        check_folder(folder, MNIST.test)?;
+        read_part(folder, MNIST.test, &Files { classes, ..MNIST })
     }
 
     /// Reads EMNIST's four files of letters from a folder, each plain or gzipped: `emnist-letters-train-images-idx3-ubyte`
@@ -112,11 +124,18 @@ impl ImageDataset {
     }
 }
 
-fn read_parts(folder: PathBuf, files: &Files) -> Result<ImageDataset> {
-    if !folder.is_dir() {
-        let problem = format!("{}: there is no such folder", folder.display());
-        return Err(Error::Missing { problem, hint: place_files(&folder, files.train) });
+fn check_folder(folder: &Path, part: &str) -> Result<()> {
+    match folder.is_dir() {
+        true => Ok(()),
+        false => {
+            let problem = format!("{}: there is no such folder", folder.display());
+            Err(Error::Missing { problem, hint: place_files(folder, part) })
+        }
     }
+}
+
+fn read_parts(folder: PathBuf, files: &Files) -> Result<ImageDataset> {
+    check_folder(&folder, files.train)?;
     let train = read_part(&folder, files.train, files)?;
     let test = read_part(&folder, files.test, files)?;
     let (a, b) = (train.sample_shape(), test.sample_shape());
@@ -212,10 +231,7 @@ pub(super) fn find(name: &str, named: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(folder) = named {
         return Ok(folder);
     }
-    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
-    let cache = cache_folder().map(|c| c.join("data"));
-    let places = [data_folder(), Some("data".into()), Some(source_tree), cache];
-    let places: Vec<PathBuf> = places.into_iter().flatten().map(|p| p.join(name)).collect();
+    let places = places(name);
     places.iter().find(|p| p.is_dir()).cloned().ok_or_else(|| {
         let looked: Vec<String> = places.iter().map(|p| format!("`{}`", p.display())).collect();
         let fetch = format!("fetch it with `handgrad data get {name}`, or give its folder with --data DIR");
@@ -257,6 +273,12 @@ mod tests {
         assert_eq!((data.train.len(), data.train.sample_shape().dims()), (2, &[2, 3][..]));
         assert_eq!(data.train.x().values_of(1)[5], 11.0 * (1.0 / 255.0));
         assert_eq!(data.test.y(), &Targets::labels(vec![3, 9]));
+        std::fs::remove_file(folder.path().join("train-images-idx3-ubyte.gz")).unwrap();
+        assert_eq!(ImageDataset::read_test(folder.path(), 10).unwrap(), data.test);
+        assert!(ImageDataset::read(folder.path(), 10).is_err());
+        assert!(ImageDataset::read_test(folder.path(), 9).unwrap_err().to_string().contains("label 9"));
+        let nowhere = ImageDataset::read_test(folder.path().join("no"), 10).unwrap_err();
+        assert!(nowhere.to_string().ends_with("there is no such folder"), "{nowhere}");
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub struct Installed {
     pub files: Vec<(String, String)>,
     /// How many files had to be fetched.
     pub fetched: usize,
-    /// Files for which nobody has published a checksum, so that the received one was noted and not compared.
-    pub unproven: Vec<String>,
 }
 
 impl<'a> Install<'a> {
@@ -79,18 +77,16 @@ impl<'a> Install<'a> {
             move |source| Error::Io { action, path, source }
         };
         std::fs::create_dir_all(folder).map_err(io("create", folder))?;
-        let unproven = c.files.iter().filter(|f| f.sha256.is_none()).map(|f| f.name.to_string()).collect();
         if let Some(files) = self.already()? {
-            return Ok(Installed { files, fetched: 0, unproven });
+            return Ok(Installed { files, fetched: 0 });
         }
         let mut fetched = 0;
         let mut files = Vec::new();
         for file in c.files {
             let target = folder.join(file.name);
-            let sum = match (sum_of(&target)?, file.sha256) {
-                (Some(sum), Some(published)) if sum == published => sum,
-                (Some(sum), None) => sum, // nobody can say better
-                (Some(_), _) if !self.replace => {
+            let sum = match sum_of(&target)? {
+                Some(sum) if sum == file.sha256 => sum,
+                Some(_) if !self.replace => {
                     return Err(Error::format(
                         &target,
                         format!("it is there already, and is not the published file of {}", c.title),
@@ -113,7 +109,7 @@ impl<'a> Install<'a> {
             std::fs::remove_file(&path).map_err(io("remove", &path))?; // its size again for nothing
         }
         write_sums(folder, &files)?;
-        Ok(Installed { files, fetched, unproven })
+        Ok(Installed { files, fetched })
     }
 
     /// The checksums of the files that a loader reads, if they are all there and right.
@@ -121,7 +117,7 @@ impl<'a> Install<'a> {
         let (c, noted) = (self.collection, read_sums(self.folder));
         let mut files = Vec::new();
         for name in c.installed() {
-            let published = c.files.iter().find(|f| f.name == name).and_then(|f| f.sha256);
+            let published = c.files.iter().find(|f| f.name == name).map(|f| f.sha256);
             let Some(right) = published.or(noted.get(name).map(String::as_str)) else { return Ok(None) };
             match sum_of(&self.folder.join(name))? {
                 Some(sum) if sum == right => files.push((name.to_string(), sum)),

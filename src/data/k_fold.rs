@@ -3,9 +3,8 @@
 //! Source: Stone 1974; sizes and shares are scikit-learn's (`KFold`, `StratifiedKFold`).
 
 use super::Dataset;
-use super::dataset::SPLIT_STREAM;
+use super::split::random_order;
 use crate::error::{Error, Result};
-use crate::rng::Rng;
 
 /// The folds of a dataset, one after the other: what to train on, and what to test on. Made by [`Dataset::k_fold`].
 pub struct KFold<'a> {
@@ -44,8 +43,7 @@ impl Dataset {
                 format!("give 2 to {} folds; 5 and 10 are usual", self.len()),
             ));
         }
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        Rng::new(seed, SPLIT_STREAM).shuffle(&mut order);
+        let mut order = random_order(self.len(), seed);
         if stratified {
             let counts = self.class_counts()?;
             if let Some(class) = counts.iter().position(|&n| n > 0 && n < k) {
@@ -55,7 +53,7 @@ impl Dataset {
                     "take fewer folds, add samples of that class, or split without stratification",
                 ));
             }
-            order.sort_by_key(|&i| self.class_of(i)); // stable: at random within a class
+            order.sort_by_key(|&i| self.y().class_of(i)); // stable: at random within a class
         }
         // Dealt like cards: any stretch of the order, and so any class, is spread evenly.
         let mut fold_of = vec![0; self.len()];

@@ -1,6 +1,5 @@
 //! What the numbers of a trained model stand for: saved beside its weights, so that it can be used on new data.
 
-use super::picture::Colours;
 use super::preprocessing::{Preprocessing, Scale};
 use super::table::{Cells, Table, shortened};
 use crate::error::{Error, Result};
@@ -94,25 +93,12 @@ impl Meaning {
         };
         let output = match &meaning.output {
             Output::Classes { names, .. } => !names.is_empty(),
-            Output::Number { scale, .. } => {
-                scale.by != 0.0 && scale.by.is_finite() && scale.shift.is_finite()
-            }
+            Output::Number { scale, .. } => scale.is_sound(),
         };
         match (input, output) {
             (true, true) => Ok(meaning),
             (false, _) => Err(wrong("a number of its input is out of its range".into())),
             (_, false) => Err(wrong("a number of its output is out of its range".into())),
-        }
-    }
-}
-
-impl Input {
-    /// The colours of pictures; `None` for tables.
-    pub fn colours(&self) -> Option<Colours> {
-        match self {
-            Input::Pictures { channels: 1, .. } => Some(Colours::Grey),
-            Input::Pictures { .. } => Some(Colours::Rgb),
-            Input::Table(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@
 use super::features::{Features, Targets};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -39,11 +40,17 @@ pub struct Array {
     bytes: Vec<u8>,
 }
 
-/// Little-endian numbers of `size` bytes.
+/// Little-endian numbers of `size` bytes: `u`nsigned, `i`ntegers or `f`loats.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Kind {
-    letter: u8,
-    size: usize,
+pub(crate) struct Kind {
+    pub(crate) letter: u8,
+    pub(crate) size: usize,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "<{}{}", char::from(self.letter), self.size)
+    }
 }
 
 impl Array {
@@ -154,30 +161,11 @@ fn wrong(path: &Path, problem: &str) -> Error {
 
 /// Reads an array that takes all of `size` bytes.
 fn read(file: &mut impl Read, size: u64) -> Result<Array, String> {
-    let short = |e: std::io::Error| format!("its header cannot be read ({e})");
-    let mut start = [0; 10];
-    file.read_exact(&mut start).map_err(short)?;
-    let mut length = usize::from(u16::from_le_bytes([start[8], start[9]]));
-    let mut before = 10;
-    match start {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, ..] => {}
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, ..] => {
-            let mut rest = [0; 2];
-            file.read_exact(&mut rest).map_err(short)?;
-            length |= usize::from(u16::from_le_bytes(rest)) << 16;
-            before = 12;
-        }
-        _ => return Err("it is no numpy array".into()),
-    }
-    if length > MOST_HEADER {
-        return Err("its header is too long".into());
-    }
-    let mut text = vec![0; length];
-    file.read_exact(&mut text).map_err(short)?;
-    let (kind, shape) = parse(std::str::from_utf8(&text).map_err(|e| e.to_string())?)?;
+    let (header, before) = read_header(file)?;
+    let (kind, shape) = parse_header(&header)?;
     // Nothing large is allocated before this.
     let promised = (shape.len() as u64).checked_mul(kind.size as u64);
-    if promised.and_then(|n| n.checked_add((before + length) as u64)) != Some(size) {
+    if promised.and_then(|n| n.checked_add(before)) != Some(size) {
         return Err(format!("its shape {shape} does not fit its {size} bytes"));
     }
     let mut bytes = vec![0; shape.len() * kind.size];
@@ -188,8 +176,28 @@ fn read(file: &mut impl Read, size: u64) -> Result<Array, String> {
     Ok(Array { shape, kind, bytes })
 }
 
-/// The header's text, a Python dictionary of three entries.
-fn parse(text: &str) -> Result<(Kind, Shape), String> {
+/// Reads the header's text, a Python dictionary of three entries; and how many bytes there are before the numbers.
+pub(crate) fn read_header(file: &mut impl Read) -> Result<(String, u64), String> {
+    let mut bytes = |n: usize| {
+        let mut bytes = vec![0; n];
+        let read = file.read_exact(&mut bytes);
+        read.map(|()| bytes).map_err(|e| format!("its header cannot be read ({e})"))
+    };
+    let wide = match bytes(8)?[..] {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => 2,
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => 4,
+        _ => return Err("it is no numpy array".into()),
+    };
+    let length = bytes(wide)?.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    if length > MOST_HEADER {
+        return Err("its header is too long".into());
+    }
+    let text = String::from_utf8(bytes(length)?).map_err(|e| format!("its header is no text ({e})"))?;
+    Ok((text, (8 + wide + length) as u64))
+}
+
+/// What stands behind a header of this text.
+pub(crate) fn parse_header(text: &str) -> Result<(Kind, Shape), String> {
     let after = |key: &str| {
         let found = text.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
         found.ok_or_else(|| format!("its header has no `{key}`"))
@@ -259,6 +267,7 @@ mod tests {
             (b"GIF89a, and more of it".to_vec(), "no numpy array"),
             (good[..good.len() - 1].to_vec(), "does not fit"),
             ([&good[..], &[0]].concat(), "does not fit"),
+            ([b"\x93NUMPY\x02\x00", &[0, 0, 1, 0][..], &[b' '; 99]].concat(), "header is too long"),
             (npy("<U3", "(1,)", &[0; 12]), "holds `<U3`"),
             (npy(">f4", "(1,)", &[0; 4]), "holds `>f4`"),
             (npy("<f4", "(99999999999, 99999999999)", &[0; 4]), "too large"),

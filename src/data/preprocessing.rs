@@ -10,7 +10,7 @@
 //! Normalization.
 
 use super::features::Features;
-use super::table::{Cells, Column, CsvOptions, MISSING, Spelling, Table, shortened};
+use super::table::{Cells, Column, CsvFile, CsvOptions, MISSING, Spelling, Table, shortened};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,7 @@ impl Scale {
     }
 
     /// Whether it can be applied and undone.
-    fn is_sound(self) -> bool {
+    pub(super) fn is_sound(self) -> bool {
         self.shift.is_finite() && self.by.is_finite() && self.by != 0.0
     }
 }
@@ -210,7 +210,15 @@ impl Preprocessing {
     /// As [`Table::read_csv`]. A column that is missing is no error before [`transform`](Preprocessing::transform) needs
     /// it.
     pub fn read_csv(&self, path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
-        Table::read_spelled(path.as_ref(), options, &self.spelling)
+        self.table(&CsvFile::read(path)?, options)
+    }
+
+    /// The same of a file in memory.
+    ///
+    /// # Errors
+    /// As [`read_csv`](Preprocessing::read_csv), but for the system's.
+    pub fn table(&self, file: &CsvFile, options: &CsvOptions) -> Result<Table> {
+        file.spelled(options, &self.spelling)
     }
 
     /// Turns the rows of `table` into numbers, as the training rows were.
@@ -272,10 +280,10 @@ impl Preprocessing {
                     }
                 }
                 Kind::Text { levels, encoding, scale, fill } => {
-                    let places = Places::new(levels, column, *fill);
+                    let places = places(column, levels, *fill);
                     let (mut strangers, mut first) = (0, None);
                     for (k, &i) in rows.iter().enumerate() {
-                        match (places.of(i), encoding) {
+                        match (places[i], encoding) {
                             (Some(place), TextEncoding::OneHot) => write(k, place, 1.0)?,
                             (Some(place), TextEncoding::Label) => write(k, 0, scale.apply(place as f64))?,
                             (None, TextEncoding::OneHot) => {
@@ -314,11 +322,6 @@ impl Preprocessing {
         self.columns.iter().map(|f| f.name.as_str()).collect()
     }
 
-    /// What is done about missing cells.
-    pub fn missing(&self) -> Missing {
-        self.missing
-    }
-
     /// What each number of a row is: the column's name, and for a one-hot column `name=text`.
     pub fn feature_names(&self) -> Vec<String> {
         let of = |f: &Fitted| match &f.kind {
@@ -351,41 +354,20 @@ impl Fitted {
     }
 }
 
-/// Where the texts of a column stand among those of the training rows.
-struct Places<'a> {
-    codes: &'a [u32],
-    of_code: Vec<Option<usize>>,
-    /// Of a column that was texts in training and looks like numbers now.
-    of_row: Vec<Option<usize>>,
-    fill: Option<usize>,
-}
-
-impl<'a> Places<'a> {
-    fn new(levels: &[String], column: &'a Column, fill: Option<usize>) -> Places<'a> {
-        let place = |text: &String| levels.binary_search(text).ok();
-        match &column.cells {
-            Cells::Texts { levels, codes } => {
-                Places { codes, of_code: levels.iter().map(place).collect(), of_row: Vec::new(), fill }
-            }
-            Cells::Numbers(numbers) => {
-                let row = |i| if column.is_missing(i) { fill } else { place(&column.text(i)?) };
-                Places {
-                    codes: &[],
-                    of_code: Vec::new(),
-                    of_row: (0..numbers.len()).map(row).collect(),
-                    fill,
-                }
-            }
-            Cells::Varied => Places { codes: &[], of_code: Vec::new(), of_row: Vec::new(), fill },
+/// Where the text of each row stands among those of the training rows, which are sorted; `fill` where it is missing.
+fn places(column: &Column, levels: &[String], fill: Option<usize>) -> Vec<Option<usize>> {
+    let place = |text: &String| levels.binary_search(text).ok();
+    match &column.cells {
+        Cells::Texts { levels: own, codes } => {
+            let of_code: Vec<Option<usize>> = own.iter().map(place).collect();
+            codes.iter().map(|&c| if c == MISSING { fill } else { of_code[c as usize] }).collect()
         }
-    }
-
-    fn of(&self, row: usize) -> Option<usize> {
-        match self.codes.get(row) {
-            Some(&MISSING) => self.fill,
-            Some(&code) => self.of_code[code as usize],
-            None => self.of_row.get(row).copied().flatten(),
+        // A column that was texts in training and looks like numbers now.
+        Cells::Numbers(numbers) => {
+            let row = |i| if column.is_missing(i) { fill } else { place(&column.text(i)?) };
+            (0..numbers.len()).map(row).collect()
         }
+        Cells::Varied => Vec::new(), // refused before
     }
 }
 
@@ -414,25 +396,16 @@ fn fit_column(column: &Column, how: Preparation) -> Kind {
                 _ => (0..seen.len()).rev().max_by_key(|&i| seen[i].1), // the first of equally frequent ones
             };
             let levels: Vec<String> = seen.into_iter().map(|(text, _)| text.clone()).collect();
-            let fitted = |&c: &u32| match c {
-                MISSING => fill,
-                c => column_place(&levels, column, c),
-            };
-            let places: Vec<f64> = codes.iter().filter_map(fitted).map(|p| p as f64).collect();
             let scale = match how.texts {
                 TextEncoding::OneHot => Scale::NONE,
-                TextEncoding::Label => Scale::fit(&places, how.scaling),
+                TextEncoding::Label => {
+                    let places = places(column, &levels, fill).into_iter().flatten();
+                    Scale::fit(&places.map(|p| p as f64).collect::<Vec<_>>(), how.scaling)
+                }
             };
             Kind::Text { levels, encoding: how.texts, scale, fill }
         }
         Cells::Varied => Kind::Number { scale: Scale::NONE, fill: None }, // refused before
-    }
-}
-
-fn column_place(sorted: &[String], column: &Column, code: u32) -> Option<usize> {
-    match &column.cells {
-        Cells::Texts { levels, .. } => sorted.binary_search(levels.get(code as usize)?).ok(),
-        _ => None,
     }
 }
 

@@ -65,7 +65,7 @@ impl Dataset {
     /// The samples of each class.
     fn members(&self) -> Result<Vec<Vec<usize>>> {
         let mut members = vec![Vec::new(); self.class_counts()?.len()];
-        (0..self.len()).for_each(|i| members[self.class_of(i)].push(i));
+        (0..self.len()).for_each(|i| members[self.y().class_of(i)].push(i));
         Ok(members)
     }
 }

@@ -3,15 +3,10 @@
 //! An array is read twice, the first time to see that all of it is there: so a broken file changes no weight, and needs
 //! no memory beyond a small buffer, however large it claims to be.
 //!
-//! ```text
-//! .npy    \x93NUMPY  1 0  length   {'descr': '<f4', 'fortran_order': False, 'shape': (784, 10), }   numbers
-//!         6 bytes    2    2 or 4   `length` bytes of text, the last one a newline                   row-major
-//! ```
-//!
-//! Source: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+//! What an array begins with is written down in `data/npy.rs`, which reads arrays of data.
 
 use super::{broken, cannot_read, check_structure, structure};
-use crate::data::AtomicFile;
+use crate::data::{AtomicFile, npy};
 use crate::error::{Error, Result};
 use crate::model::Sequential;
 use crate::shape::Shape;
@@ -23,8 +18,6 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-/// No header of a plain array is longer.
-const MOST_HEADER: usize = 4096;
 /// How many numbers are copied at a time.
 const CHUNK: usize = 16 << 10;
 
@@ -96,25 +89,12 @@ struct Array {
 fn open<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<(impl Read + 'a, Array)> {
     let failed = |e: &dyn std::fmt::Display| broken(path, format!("array `{name}`: {e}"));
     let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| failed(&e))?;
-    let mut start = [0; 10];
-    entry.read_exact(&mut start).map_err(|e| failed(&e))?;
-    let mut length = usize::from(u16::from_le_bytes([start[8], start[9]]));
-    match start {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, ..] => {}
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, ..] => {
-            let mut rest = [0; 2];
-            entry.read_exact(&mut rest).map_err(|e| failed(&e))?;
-            length |= usize::from(u16::from_le_bytes(rest)) << 16;
-        }
-        _ => return Err(failed(&"it is no numpy array")),
-    }
-    if length > MOST_HEADER {
-        return Err(failed(&"its header is too long"));
-    }
-    let mut text = vec![0; length];
-    entry.read_exact(&mut text).map_err(|e| failed(&e))?;
-    let text = String::from_utf8(text).map_err(|e| failed(&e))?;
-    let array = parse(&text).map_err(|problem| {
+    let (header, _) = npy::read_header(&mut entry).map_err(|e| failed(&e))?;
+    let array = npy::parse_header(&header).and_then(|(kind, shape)| match (kind.letter, kind.size) {
+        (b'f', size) => Ok(Array { doubles: size == 8, extents: shape.dims().to_vec() }),
+        _ => Err(format!("it holds `{kind}`")),
+    });
+    let array = array.map_err(|problem| {
         Error::format(
             path,
             format!("array `{name}`: {problem}"),
@@ -122,29 +102,6 @@ fn open<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<(impl R
         )
     })?;
     Ok((entry, array))
-}
-
-/// Reads the header's text, a Python dictionary of three entries.
-fn parse(text: &str) -> std::result::Result<Array, String> {
-    let after = |key: &str| {
-        let found = text.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
-        found.ok_or_else(|| format!("its header has no `{key}`"))
-    };
-    let descr = after("descr")?.strip_prefix('\'').and_then(|rest| rest.split('\'').next());
-    let doubles = match descr {
-        Some("<f4") => false,
-        Some("<f8") => true,
-        other => return Err(format!("it holds `{}`", other.unwrap_or("records"))),
-    };
-    if !after("fortran_order")?.starts_with("False") {
-        return Err("it is stored column by column".into());
-    }
-    let list = after("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')'));
-    let (list, _) = list.ok_or("its shape is not a tuple")?;
-    let extents = list.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::parse);
-    let extents =
-        extents.collect::<std::result::Result<Vec<usize>, _>>().map_err(|e| format!("its shape: {e}"))?;
-    Ok(Array { doubles, extents })
 }
 
 /// Reads an array of `len` numbers, all of it, into `view` if there is one.

@@ -17,17 +17,43 @@ use handgrad::{Error, Loss, Result, Sequential};
 use parts::Parts;
 use std::path::{Path, PathBuf};
 
+/// Options of both tables and pictures, which presets know nothing of.
+pub(super) const OF_OWN_DATA: [&str; 7] =
+    ["model", "validation_split", "test_split", "oversample", "undersample", "image_size", "colours"];
+
+/// Options of [`Reading`].
+pub(super) const OF_READING: [&str; 4] = ["delimiter", "decimal_comma", "missing_value", "text"];
+
+/// Options that make no sense without a table.
+pub(super) const OF_TABLES: [&str; 10] = [
+    "target",
+    "task",
+    "scale",
+    "standardize",
+    "min_max",
+    "encode",
+    "one_hot",
+    "label_encode",
+    "missing",
+    "drop",
+];
+
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Own data")]
 pub(super) struct Own {
     /// Learn from a table: a CSV file whose first line names the columns
-    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["preset", "images", "data"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "target",
+        conflicts_with_all = ["preset", "images", "data", "image_size", "colours"]
+    )]
     pub(super) csv: Option<PathBuf>,
     /// The column to learn
     #[arg(long, value_name = "COLUMN", requires = "csv")]
     target: Option<String>,
     /// Learn from pictures: a folder with a folder of PNG files for each class
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["preset", "data"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_TABLES.iter().chain(&OF_READING).chain(&["preset", "data"]))]
     pub(super) images: Option<PathBuf>,
     /// The model as a TOML file: layers, loss, optimizer [default: one that fits the data, which is shown]
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
@@ -86,7 +112,7 @@ pub(super) struct Own {
 pub(super) struct Reading {
     /// What separates cells
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
-    delimiter: u8,
+    pub(super) delimiter: u8,
     /// 3,5 is three and a half
     #[arg(long)]
     decimal_comma: bool,

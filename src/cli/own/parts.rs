@@ -2,7 +2,7 @@
 
 use super::{Colours, Encode, Missing, Own, Scale, Task};
 use handgrad::data::{
-    self, Cells, Dataset, Features, ImageFolder, ImageFolderOptions, Input, Meaning, Output, Preparation,
+    self, Cells, Dataset, ImageFolder, ImageFolderOptions, Input, Meaning, Output, Preparation,
     Preprocessing, Scaling, Table, Targets, TextEncoding,
 };
 use handgrad::{Error, Loss, Result};
@@ -36,28 +36,98 @@ struct Split {
 }
 
 impl Split {
-    /// In the classes' shares where each class has samples enough for that.
-    fn new(y: Targets, own: &Own, seed: u64, notes: &mut Vec<String>) -> Result<Split> {
-        let classes = matches!(y, Targets::Labels { .. });
-        let whole = Dataset::new(Features::F32 { sample: 1.into(), values: vec![0.0; y.len()] }, y)?;
-        let mut set_aside = |of: &Dataset, share: f64, what: &str| -> Result<(Vec<usize>, Vec<usize>)> {
-            if share == 0.0 {
-                return Ok(((0..of.len()).collect(), Vec::new()));
-            }
-            if classes {
-                match of.train_test_indices(share, seed, true) {
-                    Ok(parts) => return Ok(parts),
-                    Err(e) => notes.push(format!("the {what} part does not keep the classes' shares: {e}")),
-                }
-            }
-            of.train_test_indices(share, seed, false)
-        };
-        let (rest, test) = set_aside(&whole, own.test_split, "test")?;
-        let share = own.validation_split / (1.0 - own.test_split);
-        let (train, validation) = set_aside(&whole.subset(&rest)?, share, "validation")?;
-        let of_whole = |part: Vec<usize>| part.into_iter().map(|i| rest[i]).collect();
-        Ok(Split { train: of_whole(train), validation: of_whole(validation), test })
+    /// Of so many samples, at random.
+    fn of_numbers(samples: usize, own: &Own, seed: u64) -> Result<Split> {
+        Split::new(samples, own, |of, share, _| data::train_test_indices(of.len(), share, seed))
     }
+
+    /// In the classes' shares where each class has samples enough for that.
+    fn of_classes(
+        y: &Targets,
+        names: &[String],
+        own: &Own,
+        seed: u64,
+        notes: &mut Vec<String>,
+    ) -> Result<Split> {
+        let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
+        let split = Split::new(y.len(), own, |of, share, what| {
+            let part = y.subset(of)?;
+            part.stratified_indices(share, seed).or_else(|e| {
+                let why = match part.class_counts()?.iter().position(|&n| n == 1) {
+                    Some(class) => format!("there is a single sample of `{}`", name(class)),
+                    None => e.to_string(),
+                };
+                notes.push(format!("the {what} part does not keep the classes' shares: {why}"));
+                data::train_test_indices(of.len(), share, seed)
+            })
+        })?;
+        let (all, left) = (y.class_counts()?, y.subset(&split.train)?.class_counts()?);
+        let lost = |&class: &usize| all[class] > 0 && left.get(class).is_none_or(|&n| n == 0);
+        let lost: Vec<String> =
+            (0..all.len()).filter(lost).map(|class| format!("`{}`", name(class))).collect();
+        if !lost.is_empty() {
+            notes.push(format!(
+                "no sample of {} is left to train on, so the model cannot learn it: add samples, or set fewer aside",
+                lost.join(", ")
+            ));
+        }
+        Ok(split)
+    }
+
+    /// `set_aside` says which positions of a list are for training, and which for the part that it is told of.
+    fn new(
+        samples: usize,
+        own: &Own,
+        mut set_aside: impl FnMut(&[usize], f64, &str) -> Result<(Vec<usize>, Vec<usize>)>,
+    ) -> Result<Split> {
+        check_shares(samples, own)?;
+        let mut part = |of: Vec<usize>, share: f64, what: &str| -> Result<(Vec<usize>, Vec<usize>)> {
+            if share == 0.0 {
+                return Ok((of, Vec::new()));
+            }
+            let (rest, aside) = set_aside(&of, share, what)?;
+            let those = |positions: Vec<usize>| positions.into_iter().map(|i| of[i]).collect();
+            Ok((those(rest), those(aside)))
+        };
+        let (rest, test) = part((0..samples).collect(), own.test_split, "test")?;
+        let (train, validation) = part(rest, of_rest(own), "validation")?;
+        Ok(Split { train, validation, test })
+    }
+}
+
+/// The share of what the test part leaves that is for validation.
+fn of_rest(own: &Own) -> f64 {
+    own.validation_split / (1.0 - own.test_split)
+}
+
+/// Every part that is asked for must have a sample, and so must the one to train on.
+fn check_shares(samples: usize, own: &Own) -> Result<()> {
+    let shares = [("validation", own.validation_split), ("test", own.test_split)];
+    let count = |share: f64, of: usize| (share * of as f64).round() as usize;
+    let counted = if samples == 1 { "1 sample".to_string() } else { format!("{samples} samples") };
+    let test = count(own.test_split, samples);
+    let validation = count(of_rest(own), samples.saturating_sub(test));
+    if test + validation >= samples {
+        let given: Vec<String> = shares
+            .iter()
+            .filter(|(_, share)| *share > 0.0)
+            .map(|(what, share)| format!("--{what}-split {share}"))
+            .collect();
+        return Err(Error::invalid(
+            format!("{} of {counted} leaves none to train on", given.join(" and ")),
+            "give smaller shares, which are below 1 together, or 0 for no such part; or take more samples",
+        ));
+    }
+    for ((what, share), part) in shares.into_iter().zip([validation, test]) {
+        if share > 0.0 && part == 0 {
+            let one = (100.0 / samples as f64).ceil() / 100.0;
+            return Err(Error::invalid(
+                format!("--{what}-split {share} of {counted} is less than one sample"),
+                format!("give --{what}-split {one} or more, or 0 for no {what} part; or take more samples"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Classes of one size, if that was asked for.
@@ -94,6 +164,13 @@ fn from_folder(own: &Own, folder: &Path, seed: u64, limit: Option<usize>) -> Res
     let read =
         ImageFolder::read(folder, ImageFolderOptions { size: own.image_size, colours, invert: false })?;
     let (mut notes, names) = (Vec::new(), read.classes);
+    if let [only] = &names[..] {
+        return Err(Error::format(
+            folder,
+            format!("one class alone (`{only}`): there is nothing to tell apart"),
+            "put the pictures of each class into a folder of its own, as cats/tom.png and dogs/rex.png",
+        ));
+    }
     if read.skipped > 0 {
         notes.push(format!("{} files were passed over: their names do not end in .png", read.skipped));
     }
@@ -110,7 +187,7 @@ fn from_folder(own: &Own, folder: &Path, seed: u64, limit: Option<usize>) -> Res
         Some(n) => read.data.shuffled(seed).take(n)?,
         None => read.data,
     };
-    let split = Split::new(all.y().clone(), own, seed, &mut notes)?;
+    let split = Split::of_classes(all.y(), &names, own, seed, &mut notes)?;
     let part = |order: &[usize]| (!order.is_empty()).then(|| all.subset(order)).transpose();
     Ok(Parts {
         train: balanced(all.subset(&split.train)?, own, seed, &names, &mut notes)?,
@@ -162,11 +239,10 @@ fn from_table(
         let found = table.classes(target)?;
         let labels: Vec<u32> = found.of_row.iter().flatten().copied().collect();
         let y = Targets::labels(labels);
-        let split = Split::new(y.clone(), own, seed, &mut notes)?;
+        let split = Split::of_classes(&y, &found.names, own, seed, &mut notes)?;
         let (fitted, [train, validation, test]) = transformed(&table, &inputs, how, &split, &y, &mut notes)?;
         let Some(train) = train else { return Err(no_rows(csv)) };
-        let all = Dataset::new(Features::F32 { sample: 1.into(), values: vec![0.0; y.len()] }, y)?;
-        let counts = counted(&found.names, &all.class_counts()?);
+        let counts = counted(&found.names, &y.class_counts()?);
         Ok(Parts {
             train: balanced(train, own, seed, &found.names, &mut notes)?,
             validation,
@@ -186,8 +262,7 @@ fn from_table(
             ));
         }
         let numbers = table.numbers(target)?;
-        let plain = Targets::Values { sample: 1.into(), values: vec![0.0; numbers.len()] };
-        let split = Split::new(plain, own, seed, &mut notes)?;
+        let split = Split::of_numbers(numbers.len(), own, seed)?;
         let of_train: Vec<f64> = split.train.iter().map(|&i| numbers[i]).collect();
         // A model that nobody chose should not have to learn the target's units first.
         let scaling = if loss.is_none() { Scaling::Standardize } else { Scaling::None };
@@ -339,8 +414,7 @@ fn transformed(
         }
         let transformed = fitted.transform(&table.select(order))?;
         notes.extend(transformed.notes);
-        let whole = Dataset::new(Features::F32 { sample: 1.into(), values: vec![0.0; y.len()] }, y.clone())?;
-        Ok(Some(Dataset::new(transformed.x, whole.subset(order)?.y().clone())?))
+        Ok(Some(Dataset::new(transformed.x, y.subset(order)?)?))
     };
     let parts = [part(&split.train)?, part(&split.validation)?, part(&split.test)?];
     Ok((fitted, parts))

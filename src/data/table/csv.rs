@@ -2,15 +2,19 @@
 //!
 //! The file is read twice from memory: first to count the rows and to see what each column holds, then to keep the cells.
 //! What is kept is known before it is allocated, and refused beyond four times the file and 64 MiB.
+//!
+//! CSV out is the file that came in, byte for byte, with further cells at the end of each record: nobody's spelling of a
+//! number, quote or line end is changed.
 
 use super::{Cells, Column, MISSING, Stray, Table, shortened};
 use crate::error::{Error, Result};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 /// How to read a CSV file.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +54,13 @@ const MAX_COLUMNS: usize = 1 << 16;
 /// What a different text costs in memory besides its own bytes, at most: its place in the map while reading.
 const LEVEL_COST: usize = 160;
 
+impl Spelling {
+    /// Whether `3,5` is three and a half.
+    pub(super) fn decimal_comma(&self) -> bool {
+        self.decimal_comma
+    }
+}
+
 impl CsvOptions {
     /// With what `known` says besides.
     fn and(&self, known: &Spelling) -> CsvOptions {
@@ -75,24 +86,35 @@ impl CsvOptions {
     }
 }
 
-impl Table {
-    /// Reads a file whose first line names the columns.
-    ///
-    /// UTF-8, with or without a byte order mark; lines end in LF or CR LF; cells with delimiters, quotes or line ends
-    /// stand in double quotes. A column is numbers if all its cells are that are not missing.
-    ///
-    /// # Errors
-    /// The system cannot read it; it is not such a file; each error names the line and, where it can, the column.
-    pub fn read_csv(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
-        Table::read_spelled(path.as_ref(), options, &Spelling::default())
+/// A CSV file as it stands, in memory: what a [`Table`] is read from, and what further columns can be put behind.
+///
+/// ```
+/// use handgrad::data::{CsvFile, CsvOptions};
+/// let file = CsvFile::new("birds.csv", "mass,island\r\n3750.0,\"Dream\"\r\n");
+/// assert_eq!(file.table(&CsvOptions::default())?.len(), 1);
+/// let mut out = Vec::new();
+/// file.write_with(b',', |record| vec![if record == 0 { "bird" } else { "Gentoo" }.into()], &mut out).unwrap();
+/// assert_eq!(out, b"mass,island,bird\r\n3750.0,\"Dream\",Gentoo\r\n");
+/// # Ok::<(), handgrad::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl CsvFile {
+    /// From bytes; errors call them `path`.
+    pub fn new(path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> CsvFile {
+        CsvFile { path: path.into(), bytes: bytes.into() }
     }
 
-    /// The same, with what is known of the table's cells; columns that are known and not there are none of its business.
-    pub(in crate::data) fn read_spelled(
-        path: &Path,
-        options: &CsvOptions,
-        known: &Spelling,
-    ) -> Result<Table> {
+    /// Reads a file, or what a pipe gives.
+    ///
+    /// # Errors
+    /// The system cannot read it; more than 16 MiB come out of what is not a file.
+    pub fn read(path: impl AsRef<Path>) -> Result<CsvFile> {
+        let path = path.as_ref();
         let failed = |source| Error::Io { action: "read", path: path.to_path_buf(), source };
         let mut file = File::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
@@ -107,7 +129,75 @@ impl Table {
                 return Err(Error::format(path, problem, "put it into a file first"));
             }
         }
-        Table::parse(&bytes, path, options, known)
+        Ok(CsvFile { path: path.to_path_buf(), bytes })
+    }
+
+    /// Its rows and columns.
+    ///
+    /// # Errors
+    /// As [`Table::read_csv`], but for the system's.
+    pub fn table(&self, options: &CsvOptions) -> Result<Table> {
+        self.spelled(options, &Spelling::default())
+    }
+
+    /// The same, with what is known of the table's cells; columns that are known and not there are none of its business.
+    pub(in crate::data) fn spelled(&self, options: &CsvOptions, known: &Spelling) -> Result<Table> {
+        Table::parse(&self.bytes, &self.path, options, known)
+    }
+
+    /// Writes the file as it stands, byte for byte, with `more` cells at the end of each record: the names of the columns
+    /// are record 0, the first row of the [`Table`] is record 1.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_with(
+        &self,
+        delimiter: u8,
+        mut more: impl FnMut(usize) -> Vec<String>,
+        mut out: impl Write,
+    ) -> io::Result<()> {
+        let text = without_mark(&self.bytes);
+        out.write_all(&self.bytes[..self.bytes.len() - text.len()])?;
+        let (mut records, mut rest) = (Records::new(text, delimiter), text);
+        let mut record = 0;
+        while let Next::Record = records.next() {
+            // Up to the record's last byte, with the blank lines before it; its line end comes before the next.
+            let (before, after) = rest.split_at(rest.len() - records.after);
+            out.write_all(before)?;
+            for cell in more(record) {
+                out.write_all(&[delimiter])?;
+                out.write_all(quoted(&cell, delimiter).as_bytes())?;
+            }
+            (rest, record) = (after, record + 1);
+        }
+        out.write_all(rest)?;
+        out.flush()
+    }
+}
+
+/// Without the byte order mark.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// A cell that is read back as it is: in quotes where it needs them.
+fn quoted(cell: &str, delimiter: u8) -> Cow<'_, str> {
+    match cell.trim() != cell || cell.bytes().any(|b| b == delimiter || b"\"\r\n".contains(&b)) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")).into(),
+        false => cell.into(),
+    }
+}
+
+impl Table {
+    /// Reads a file whose first line names the columns.
+    ///
+    /// UTF-8, with or without a byte order mark; lines end in LF or CR LF; cells with delimiters, quotes or line ends
+    /// stand in double quotes. A column is numbers if all its cells are that are not missing.
+    ///
+    /// # Errors
+    /// The system cannot read it; it is not such a file; each error names the line and, where it can, the column.
+    pub fn read_csv(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Table> {
+        CsvFile::read(path)?.table(options)
     }
 
     /// The same of bytes in memory; errors call them `name`.
@@ -120,7 +210,7 @@ impl Table {
 
     fn parse(bytes: &[u8], name: &Path, options: &CsvOptions, known: &Spelling) -> Result<Table> {
         let wrong = |problem: String, hint: &str| Error::format(name, problem, hint);
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let bytes = without_mark(bytes);
         check_text(bytes).map_err(|(problem, hint)| wrong(problem, hint))?;
         if !options.delimiter.is_ascii() || b"\"\r\n".contains(&options.delimiter) {
             let delimiter = char::from(options.delimiter);
@@ -139,7 +229,6 @@ impl Table {
             }
         }
         let options = &options.and(known);
-        let begin = (records.input, records.core.line());
         let (rows, sketches) = survey(&mut records, name, &names, options)?;
         if rows == 0 {
             return Err(wrong("there is no row below the names of the columns".into(), "give at least one"));
@@ -159,8 +248,8 @@ impl Table {
             ));
         }
 
-        let mut records = Records::new(begin.0, options.delimiter); // csv-core 0.1.13 clones half a reader
-        records.core.set_line(begin.1);
+        let mut records = Records::new(bytes, options.delimiter); // csv-core 0.1.13 clones half a reader
+        records.next(); // from the beginning: a reader takes a mark off that, which may be a character of the first row
         records.ends = vec![0; names.len() + 1];
         keep(records, rows, &names, sketches, options, room - kept, name)
     }
@@ -197,6 +286,10 @@ struct Records<'a> {
     core: Reader,
     input: &'a [u8],
     line: u32,
+    /// The record as it stands, without its line end.
+    raw: &'a [u8],
+    /// How many bytes come after it.
+    after: usize,
     text: Vec<u8>,
     ends: Vec<usize>,
     fields: usize,
@@ -212,7 +305,8 @@ enum Next {
 impl<'a> Records<'a> {
     fn new(input: &'a [u8], delimiter: u8) -> Records<'a> {
         let core = ReaderBuilder::new().delimiter(delimiter).build();
-        Records { core, input, line: 1, text: vec![0; 1024], ends: vec![0; MAX_COLUMNS], fields: 0 }
+        let (text, ends) = (vec![0; 1024], vec![0; MAX_COLUMNS]);
+        Records { core, input, line: 1, raw: &[], after: input.len(), text, ends, fields: 0 }
     }
 
     /// Reads a record of fewer than `ends.len()` fields; `line` is then the one in which it begins.
@@ -220,6 +314,7 @@ impl<'a> Records<'a> {
         let blank = self.input.iter().take_while(|b| b"\r\n".contains(b)).count();
         let skipped = self.input[..blank].iter().filter(|&&b| b == b'\n').count();
         self.line = (self.core.line() as u32).saturating_add(skipped as u32);
+        let start = &self.input[blank..];
         let (mut written, mut fields) = (0, 0);
         loop {
             let (result, read, wrote, ended) =
@@ -232,14 +327,34 @@ impl<'a> Records<'a> {
                     let more = self.text.len().min(self.input.len()) + 1;
                     self.text.resize(self.text.len() + more, 0);
                 }
-                ReadRecordResult::OutputEndsFull => return Next::TooMany,
-                ReadRecordResult::Record => {
-                    self.fields = fields;
-                    return Next::Record;
-                }
+                ReadRecordResult::OutputEndsFull => return self.read(start, fields, Next::TooMany),
+                ReadRecordResult::Record => return self.read(start, fields, Next::Record),
                 ReadRecordResult::End => return Next::End,
             }
         }
+    }
+
+    /// Notes where the record stands, of which `start` is the beginning.
+    fn read(&mut self, start: &'a [u8], fields: usize, next: Next) -> Next {
+        let read = &start[..start.len() - self.input.len()];
+        let end = read.iter().rposition(|b| !b"\r\n".contains(b)).map_or(0, |last| last + 1);
+        (self.raw, self.after, self.fields) = (&read[..end], start.len() - end, fields);
+        next
+    }
+
+    /// Whether the record, which is the last, ends within quotes.
+    fn is_open(&self, delimiter: u8) -> bool {
+        let (mut at_start, mut open) = (true, false);
+        let mut bytes = self.raw.iter().peekable();
+        while let Some(&byte) = bytes.next() {
+            match byte {
+                b'"' if open => open = bytes.next_if_eq(&&b'"').is_some(), // a quote in quotes is written twice
+                b'"' if at_start => open = true,
+                _ => {}
+            }
+            at_start = !open && byte == delimiter;
+        }
+        open
     }
 
     fn field(&self, i: usize) -> &str {
@@ -324,17 +439,13 @@ fn survey(
 ) -> Result<(usize, Vec<Sketch>)> {
     let as_text: Vec<bool> = names.iter().map(|n| options.text.contains(n)).collect();
     let (mut rows, mut sketches) = (0, vec![Sketch::default(); names.len()]);
-    let odd_quotes = records.input.iter().filter(|&&b| b == b'"').count() % 2 == 1;
     loop {
         let (more, fields) = match records.next() {
             Next::Record => ("", records.fields),
             Next::TooMany => ("more than ", names.len() + 1),
             Next::End => return Ok((rows, sketches)),
         };
-        if odd_quotes
-            && records.input.is_empty()
-            && records.text[..records.ends[fields.max(1) - 1]].contains(&b'\n')
-        {
+        if records.input.is_empty() && records.is_open(options.delimiter) {
             return Err(Error::format(
                 path,
                 format!("line {}: a quote is opened and never closed", records.line),
@@ -474,6 +585,36 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_within_the_table_is_a_character() {
+        let table = read("a,b\n\u{feff}1,2\n3,4\n").unwrap();
+        assert_eq!(table.column("a").unwrap().text(0).unwrap(), "\u{feff}1");
+        assert_eq!((table.line(0), table.line(1)), (2, 3));
+    }
+
+    /// Inches are no open quote, even where the last cell is of two lines.
+    #[test]
+    fn quotes_within_a_cell_are_characters() {
+        let table = read("a,b\n5\" screen,\"\"\n6\",\"one\ntwo\"").unwrap();
+        assert_eq!(table.column("a").unwrap().text(0).unwrap(), "5\" screen");
+        assert_eq!(table.column("b").unwrap().text(1).unwrap(), "one\ntwo");
+        assert!(read("a\n1\n\"\"\"").unwrap_err().to_string().contains("never closed"));
+        assert_eq!(read("a\n1\n\"\"\"\"").unwrap().column("a").unwrap().text(1).unwrap(), "\"");
+    }
+
+    /// All that is not a further cell is what it was: the mark, quotes, spaces, blank lines, ends of lines, the lack of one.
+    #[test]
+    fn further_cells_change_nothing_else() {
+        let text = "\u{feff}a;\"b\"\r\n1,50; \"x\" \r\n\r\n\"two\nlines\";\"q\"\"\"\n\n007;";
+        let cells = [["p", ""], ["3,5", "x;y"], [" ", "\""], ["1\n", "é"]];
+        let mut out = Vec::new();
+        let file = CsvFile::new("t.csv", text);
+        file.write_with(b';', |record| cells[record].map(String::from).to_vec(), &mut out).unwrap();
+        let expected = "\u{feff}a;\"b\";p;\r\n1,50; \"x\" ;3,5;\"x;y\"\r\n\r\n\
+                        \"two\nlines\";\"q\"\"\";\" \";\"\"\"\"\n\n007;;\"1\n\";é";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
     fn every_way_to_say_missing() {
         let table = read("a,b\n1,x\n,?\nNA,null\nNaN,N/A\n?,\n").unwrap();
         assert_eq!((table.column("a").unwrap().missing(), table.column("b").unwrap().missing()), (4, 4));
@@ -517,6 +658,7 @@ mod tests {
         fails("a,b\n1,2\n1\n", "line 3 has 1 cell, the first line names 2 columns", "complete the row");
         fails("a,b\n\n1,2,3\n", "line 3 has 3 cells", "double quotes");
         fails("a,b\n1,\"2\n3,4\n5,6,7\n8,9", "line 2: a quote is opened and never closed", "close it");
+        fails("a\n1\n\"2", "line 3: a quote is opened and never closed", "close it");
         fails("a,b\n1,2,3,4\n", "line 2 has more than", "double quotes");
         fails("a,a\n1,2\n", "columns 1 and 2 are both named `a`", "name of its own");
         fails("1,2\n3,4\n", "numbers stand where", "names the columns");

@@ -2,8 +2,8 @@
 
 mod csv;
 
-pub use csv::CsvOptions;
 pub(super) use csv::Spelling;
+pub use csv::{CsvFile, CsvOptions};
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -126,6 +126,14 @@ impl Table {
             columns: self.columns.iter().map(column).collect(),
             lines: rows.iter().map(|&i| self.lines[i]).collect(),
             spelling: self.spelling.clone(),
+        }
+    }
+
+    /// A number as this table spells it: with a decimal comma if it does.
+    pub fn spelled(&self, number: &str) -> String {
+        match self.spelling.decimal_comma() && number.parse::<f64>().is_ok() {
+            true => number.replace('.', ","),
+            false => number.to_string(),
         }
     }
 
