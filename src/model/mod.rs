@@ -184,10 +184,10 @@ impl Sequential {
     pub fn add(&mut self, layer: impl Into<NamedLayer>) {
         let NamedLayer { name, layer } = layer.into();
         let name = name.unwrap_or_else(|| self.automatic_name(layer.kind()));
+        self.uncompile(); // before the layer that was the last is no longer
         self.nodes.0.push(Node { name, layer, output: Shape::SCALAR });
         self.input = None;
         self.workspace = None;
-        self.compiled = None;
     }
 
     fn automatic_name(&self, kind: &str) -> String {
@@ -250,7 +250,7 @@ impl Sequential {
             None => Device::cpu()?,
         };
         if self.input.take().is_some() {
-            self.compiled = None;
+            self.uncompile();
         }
         let mut shape = input;
         for i in 0..self.nodes.0.len() {

@@ -73,9 +73,12 @@ impl Sequential {
         self.nodes.0.iter_mut().try_for_each(|node| visit(&node.name, node.layer.as_mut()))
     }
 
-    /// Forgets what the model was compiled with.
+    /// Forgets what the model was compiled with, and gives the last layer its activation back if the loss had it.
     pub(crate) fn uncompile(&mut self) {
         self.compiled = None;
+        if let Some(node) = self.nodes.0.last_mut() {
+            node.layer.skip_activation(false);
+        }
     }
 
     /// The optimizer, if the model is compiled.
