@@ -138,12 +138,12 @@ fn number(value: f64, format: &str) -> Option<String> {
 impl Callback for ModelCheckpoint {
     /// What cannot be saved is found out before the training.
     fn on_train_begin(&mut self, model: &mut Sequential, _epochs: Range<usize>) -> Result<()> {
-        if !self.weights_only {
-            model.config()?;
-        }
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         AtomicFile::probe(folder.join(".handgrad-checkpoint"))?;
-        Ok(())
+        match self.weights_only {
+            true => model.check_save_weights(&self.path),
+            false => model.check_save(&self.path),
+        }
     }
 
     fn on_epoch_end(&mut self, model: &mut Sequential, epoch: usize, record: &mut Epoch) -> Result<Flow> {

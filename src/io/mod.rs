@@ -17,6 +17,7 @@ mod checkpoint;
 mod hdf5;
 pub mod keras;
 mod npz;
+mod numbers;
 pub mod onnx;
 mod tensor_file;
 mod whole_model;
@@ -83,6 +84,20 @@ impl Sequential {
         }
     }
 
+    /// Fails where [`save`](Sequential::save) would, as far as can be known beforehand; the numbers are not looked at.
+    pub(crate) fn check_save(&mut self, path: &Path) -> Result<()> {
+        match extension(path).as_str() {
+            "safetensors" => whole_model::check(self, path),
+            "keras" => keras::check(self, path),
+            other => Err(unknown_kind("model", other, &[".safetensors", ".keras"])),
+        }
+    }
+
+    /// Fails where [`save_weights`](Sequential::save_weights) would because of the file's name.
+    pub(crate) fn check_save_weights(&self, path: &Path) -> Result<()> {
+        Weights::of(path).map(drop)
+    }
+
     /// [`io::load`](load): a whole model from a file.
     ///
     /// # Errors
@@ -98,14 +113,10 @@ impl Sequential {
     /// The model is not built; the file cannot be written.
     pub fn save_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match extension(path).as_str() {
-            "safetensors" => whole_model::save_weights(self, path),
-            "npz" => npz::save_weights(self, path),
-            // Keras takes any other `.h5` for the older layout, which is not written here.
-            "h5" if path.to_string_lossy().to_lowercase().ends_with(".weights.h5") => {
-                keras::save_weights(self, path)
-            }
-            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5"])),
+        match Weights::of(path)? {
+            Weights::Safetensors => whole_model::save_weights(self, path),
+            Weights::Npz => npz::save_weights(self, path),
+            Weights::H5 => keras::save_weights(self, path),
         }
     }
 
@@ -121,6 +132,26 @@ impl Sequential {
             "npz" => npz::load_weights(self, path),
             "keras" | "h5" => keras::load_weights(self, path),
             other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5", ".keras"])),
+        }
+    }
+}
+
+/// The kinds of files that are written with weights alone.
+enum Weights {
+    Safetensors,
+    Npz,
+    H5,
+}
+
+impl Weights {
+    /// As the file's name says.
+    fn of(path: &Path) -> Result<Weights> {
+        match extension(path).as_str() {
+            "safetensors" => Ok(Weights::Safetensors),
+            "npz" => Ok(Weights::Npz),
+            // Keras takes any other `.h5` for the older layout, which is not written here.
+            "h5" if path.to_string_lossy().to_lowercase().ends_with(".weights.h5") => Ok(Weights::H5),
+            other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5"])),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a model remembers of its training, for files that keep it.
 
 use super::{History, Sequential};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layers::{Layer, Param, Parameters};
 use crate::mistakes::Mistake;
 use crate::optimizers::Optimizer;
@@ -81,6 +81,32 @@ impl Sequential {
         }
     }
 
+    /// The same, of a model whose file says that it was compiled, but with something that is not to be had here.
+    pub(crate) fn leave_uncompiled(&mut self, why: String) {
+        self.uncompile();
+        self.why_not_compiled = Some(why);
+    }
+
+    /// Why a model from a file is not compiled, though it was when it was saved: the file has a loss, an optimizer or a
+    /// metric that this crate does not have. `None` once it is compiled, and where there was nothing to compile.
+    pub fn why_not_compiled(&self) -> Option<&str> {
+        self.why_not_compiled.as_deref()
+    }
+
+    /// The error of a model that is used for what only a compiled one can do.
+    pub(super) fn not_compiled(&self) -> Error {
+        let model = self.name.clone();
+        match &self.why_not_compiled {
+            None => Mistake::NotCompiled { model }.into(),
+            Some(why) => Error::invalid(
+                format!(
+                    "the model `{model}` is not compiled, since what its file says cannot be had here: {why}"
+                ),
+                "call `compile` with a loss, an optimizer and metrics of handgrad's; it predicts without",
+            ),
+        }
+    }
+
     /// The optimizer, if the model is compiled.
     pub(crate) fn optimizer_mut(&mut self) -> Option<&mut Optimizer> {
         self.compiled.as_mut().map(|c| &mut c.optimizer)
@@ -90,7 +116,7 @@ impl Sequential {
     pub(crate) fn build_optimizer(&mut self) -> Result<()> {
         let (device, c) = match (&self.device, &mut self.compiled) {
             (Some(device), Some(c)) => (device, c),
-            _ => return Err(Mistake::NotCompiled { model: self.name.clone() }.into()),
+            _ => return Err(self.not_compiled()),
         };
         let nodes: &mut dyn Parameters = &mut self.nodes;
         c.optimizer.build(device, nodes)
