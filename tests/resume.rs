@@ -133,7 +133,7 @@ fn a_reduced_learning_rate_stays_reduced() {
 #[test]
 fn the_largest_batch_goes_on() {
     let folder = folder();
-    let (at, most) = (dir(&folder), usize::MAX);
+    let (at, most) = (dir(&folder), 1u64 << 32);
     let whole = report(&format!("train xor --epochs 4 --batch-size {most}"));
     report(&format!("train xor --epochs 2 --batch-size {most} --save {at}"));
     assert_eq!(report(&format!("train xor --epochs 4 --resume {at}")), whole);
@@ -264,7 +264,7 @@ fn a_second_ctrl_c_ends_at_once() {
         let folder = folder();
         let at = dir(&folder);
         let child = started(&format!(
-            "train mnist-cnn --limit 256 --epochs 500 --batch-size 256 --verbose 2 --save {at}"
+            "train mnist-cnn --limit 64 --epochs 500 --batch-size 64 --verbose 2 --save {at}"
         ));
         interrupt(&child);
         interrupt(&child);

@@ -193,14 +193,9 @@ impl Checkpoints {
     }
 
     /// Whether the training can be kept, and taken up again: before its first epoch.
-    pub(crate) fn check(
-        &self,
-        model: &mut Sequential,
-        epochs: usize,
-        callbacks: &[&mut dyn Callback],
-    ) -> Result<()> {
+    pub(crate) fn check(&self, model: &mut Sequential, callbacks: &[&mut dyn Callback]) -> Result<()> {
         let mut file = Writer::outline();
-        let description = self.describe(model, epochs, callbacks, false, &mut file)?;
+        let description = self.describe(model, 0, callbacks, false, &mut file)?;
         file.check(&self.last(), Some(description))
     }
 

@@ -74,7 +74,8 @@ impl Sequential {
     /// A user's own metrics are left out: compile again to have them back.
     ///
     /// # Errors
-    /// The model is not built; a layer, activation or optimizer is a user's own; the file cannot be written.
+    /// The model is not built; a layer, activation or optimizer is a user's own; what describes the model is longer than
+    /// [`load`] would read; the file cannot be written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         match extension(path).as_str() {

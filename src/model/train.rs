@@ -360,8 +360,8 @@ impl Sequential {
     /// Trains, and says how it went. Builds the model for the data if nobody has.
     ///
     /// # Errors
-    /// The model is not compiled, the data does not fit the model or the loss, an option is out of its range, a
-    /// callback's error. The weights are as the last finished step left them.
+    /// The model is not compiled, the data does not fit the model or the loss, an option is out of its range, checkpoints
+    /// are wanted of what cannot be saved, a callback's error. The weights are as the last finished step left them.
     pub fn fit(&mut self, data: &Dataset, mut fit: Fit) -> Result<History> {
         fit.check(data)?;
         let training = fit.training_share(data.len())?;
@@ -391,8 +391,8 @@ impl Sequential {
             None => None,
         };
         self.pause = None;
-        if let Some(checkpoints) = &fit.checkpoints {
-            checkpoints.check(self, epochs.start, callbacks)?; // and not after an epoch's work
+        if let (Some(checkpoints), None) = (&fit.checkpoints, &fit.resume) {
+            checkpoints.check(self, callbacks)?; // and not after an epoch's work; what goes on was kept already
         }
         let mut history = History::default();
         for epoch in epochs {
