@@ -177,7 +177,8 @@ mod tests {
             file.write_all(b"half").unwrap();
             std::mem::forget(file); // as nobody drops it who is killed
         };
-        (killed(), killed());
+        killed();
+        killed();
         let alive = AtomicFile::create(&other).unwrap();
         let count = || std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(count(), own.len() + 2 + 1);
