@@ -1,14 +1,17 @@
 //! Models and weights in files: what is saved comes back whole, training goes on bit for bit, and a saving that is
 //! killed leaves the old file or the new one.
 
-use handgrad::callbacks::{Callback, EarlyStopping, Flow, ReduceLROnPlateau, Running};
-use handgrad::data::{Dataset, Features, Targets};
+use handgrad::callbacks::{
+    Callback, EarlyStopping, Flow, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau, Running,
+};
+use handgrad::config::Config;
+use handgrad::data::{AtomicFile, Dataset, Features, Targets};
 use handgrad::io::Checkpoints;
 use handgrad::layers::*;
-use handgrad::model::{Compile, Fit, Weight};
+use handgrad::model::{Compile, Epoch, Fit, Weight};
 use handgrad::optimizers::{Adam, Optimizer, RmsProp, Sgd};
 use handgrad::schedules::Schedule;
-use handgrad::{Activation, Device, Result, Rng, Sequential, Shape, io};
+use handgrad::{Activation, Device, Result, Rng, Sequential, Shape, View, ViewMut, io};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -175,7 +178,8 @@ impl Callback for PauseAt {
     }
 }
 
-/// Stopped after every possible batch, the last ones of epochs included, and taken up from the file.
+/// Stopped after every possible batch, the last ones of epochs included, and taken up from the file. The learning rate
+/// that falls with each epoch's begin says whether one began twice.
 #[test]
 fn a_paused_training_goes_on_as_if_it_had_never_stopped() {
     let (train, validation) = (data(40, 1), data(20, 2));
@@ -188,9 +192,10 @@ fn a_paused_training_goes_on_as_if_it_had_never_stopped() {
         loop {
             let mut stop = EarlyStopping::new("val_loss").patience(2).restore_best_weights(true);
             let mut slower = ReduceLROnPlateau::new("val_loss").patience(1).factor(0.5);
+            let mut decay = LearningRateScheduler::new(|_, rate| rate * 0.9);
             let mut pause = PauseAt(if resume.is_none() { pause } else { 0 });
             let mut fit = Fit::new().epochs(6).batch_size(16).verbose(0).validation(&validation);
-            fit = fit.callback(&mut stop).callback(&mut slower).callback(&mut pause);
+            fit = fit.callback(&mut stop).callback(&mut slower).callback(&mut pause).callback(&mut decay);
             fit = fit.checkpoints(&mut checkpoints);
             if let Some(resume) = resume.take() {
                 fit = fit.resume(resume);
@@ -227,16 +232,234 @@ fn an_ended_training_is_not_continued() {
     let mut second = stop();
     let again =
         twin.fit(&train, Fit::new().epochs(9).verbose(0).callback(&mut second).resume(resume)).unwrap();
-    assert_eq!((again.epochs.len(), second.best_epoch()), (0, Some(0)));
+    assert_eq!((again.epochs.len(), second.best_epoch(), second.stopped_epoch()), (0, Some(0), Some(1)));
     assert_eq!(twin.get_weights().unwrap(), model.get_weights().unwrap());
 
-    let (mut twin, resume, _) = Checkpoints::resume(at.path(), &Device::cpu().unwrap()).unwrap();
-    let error = twin.fit(&train, Fit::new().epochs(9).verbose(0).resume(resume)).unwrap_err();
-    assert!(error.to_string().contains("had 1 callbacks and goes on with 0"), "{error}");
     assert!(Checkpoints::create(at.path()).err().unwrap().to_string().contains("keeps a training already"));
     let nothing = tempfile::tempdir().unwrap();
     let error = Checkpoints::resume(nothing.path(), &Device::cpu().unwrap()).err().unwrap();
     assert!(error.to_string().contains("keeps no training"), "{error}");
+}
+
+/// What the callbacks remember goes by their kind, whatever place they have.
+#[test]
+fn each_callback_gets_what_it_remembered() {
+    let (at, train, device) = (tempfile::tempdir().unwrap(), data(20, 1), Device::cpu().unwrap());
+    let mut model = model();
+    model.compile(compile(Sgd::new())).unwrap();
+    let stop = |patience| EarlyStopping::new("loss").min_delta(100.0).patience(patience);
+    let slower = || ReduceLROnPlateau::new("loss").patience(9);
+    let (mut first, mut second, mut slow) = (stop(3), stop(9), slower());
+    let mut checkpoints = Checkpoints::create(at.path()).unwrap();
+    let fit = Fit::new().epochs(2).verbose(0).checkpoints(&mut checkpoints);
+    model.fit(&train, fit.callback(&mut first).callback(&mut second).callback(&mut slow)).unwrap();
+
+    let go_on = |callbacks: Vec<&mut dyn Callback>| {
+        let (mut model, resume, _) = Checkpoints::resume(at.path(), &device).unwrap();
+        let fit = Fit::new().epochs(9).verbose(0).resume(resume);
+        model.fit(&train, callbacks.into_iter().fold(fit, |fit, callback| fit.callback(callback)))
+    };
+    // One epoch was waited for: patience 3 ends after two more. In another order, and with one that remembers nothing.
+    let (mut first, mut second, mut slow) = (stop(3), stop(9), slower());
+    let mut nothing = PauseAt(0);
+    let history = go_on(vec![&mut nothing, &mut slow, &mut first, &mut second]).unwrap();
+    assert_eq!((history.epochs.len(), first.stopped_epoch(), first.best_epoch()), (2, Some(3), Some(0)));
+    let e = go_on(vec![&mut stop(3), &mut slower()]).unwrap_err();
+    assert!(e.to_string().contains("EarlyStopping was there, and is not now"), "{e}");
+    assert!(e.hint().unwrap().contains("EarlyStopping, EarlyStopping, ReduceLROnPlateau"), "{e:?}");
+    let mut keep = ModelCheckpoint::new(at.path().join("a.safetensors"));
+    let e = go_on(vec![&mut stop(3), &mut stop(9), &mut slower(), &mut keep]).unwrap_err();
+    assert!(e.to_string().contains("ModelCheckpoint is there now, and was not"), "{e}");
+    let mut restores = stop(3).restore_best_weights(true);
+    let e = go_on(vec![&mut restores, &mut stop(9), &mut slower()]).unwrap_err();
+    assert!(e.to_string().contains("those of epoch 1 were not kept"), "{e}");
+}
+
+/// Records the epochs' numbers, and gives each a figure whose name no file keeps.
+#[derive(Default)]
+struct Numbers(Vec<usize>);
+
+impl Callback for Numbers {
+    fn on_epoch_end(&mut self, _: &mut Sequential, epoch: usize, record: &mut Epoch) -> Result<Flow> {
+        self.0.push(epoch);
+        record.scores.set(&"long".repeat(20), 1.0);
+        Ok(Flow::Continue)
+    }
+}
+
+/// A model that was trained before counts its epochs, and this training counts its own.
+#[test]
+fn a_training_counts_its_own_epochs() {
+    let (at, train) = (tempfile::tempdir().unwrap(), data(20, 1));
+    let mut model = model();
+    model.compile(compile(Sgd::new())).unwrap();
+    model.fit(&train, Fit::new().epochs(2).verbose(0)).unwrap();
+    let mut checkpoints = Checkpoints::create(at.path()).unwrap();
+    let mut numbers = Numbers::default();
+    let fit = Fit::new().epochs(3).verbose(0).callback(&mut numbers);
+    model.fit(&train, fit.checkpoints(&mut checkpoints)).unwrap();
+    let (mut twin, resume, mut checkpoints) =
+        Checkpoints::resume(at.path(), &Device::cpu().unwrap()).unwrap();
+    assert_eq!((resume.epochs(), twin.history().epochs.len()), (3, 5));
+    // The long name is left out, and no epoch with it.
+    let figures = |model: &Sequential, name: &str| model.history().get(name);
+    assert_eq!(figures(&twin, "loss"), figures(&model, "loss"));
+    assert_eq!((figures(&twin, &"long".repeat(20)).len(), figures(&model, &"long".repeat(20)).len()), (0, 3));
+    let (mut numbers, mut pause) = (Numbers::default(), PauseAt(2));
+    let fit = Fit::new().epochs(5).batch_size(8).verbose(0).callback(&mut numbers).callback(&mut pause);
+    twin.fit(&train, fit.checkpoints(&mut checkpoints).resume(resume)).unwrap();
+    assert_eq!((numbers.0, twin.paused()), (vec![], Some(2)));
+    let (mut twin, resume, _) = Checkpoints::resume(at.path(), &Device::cpu().unwrap()).unwrap();
+    assert_eq!(resume.epochs(), 3);
+    let mut numbers = Numbers::default();
+    let fit = Fit::new().epochs(5).batch_size(8).verbose(0).callback(&mut numbers);
+    twin.fit(&train, fit.resume(resume)).unwrap();
+    assert_eq!((numbers.0, twin.history().epochs.len()), (vec![3, 4], 7));
+}
+
+/// Layers may be called as the file's own tensors are.
+#[test]
+fn no_name_of_a_layer_costs_it_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let names =
+        ["history", "history_2", "optimizer", "optimizer/pause", "pause", "callback/0", "callback", "run"];
+    let named = |seed| {
+        let mut model = Sequential::new().seed(seed);
+        names.iter().for_each(|&name| model.add((name, Dense::new(3))));
+        model.compile(Compile::new("mse").optimizer("adam")).unwrap();
+        model
+    };
+    let rows = Dataset::from_rows(&[[0., 1.], [1., 0.]], &[[0., 1., 2.], [1., 2., 0.]]).unwrap();
+    let (mut model, mut stop) = (named(1), EarlyStopping::new("loss").restore_best_weights(true).patience(9));
+    let mut checkpoints = Checkpoints::create(folder.path()).unwrap();
+    let fit = Fit::new().epochs(3).verbose(0).callback(&mut stop).checkpoints(&mut checkpoints);
+    model.fit(&rows, fit).unwrap();
+    let weights = bits(&model.get_weights().unwrap());
+    let (whole, alone) = (folder.path().join("a.safetensors"), folder.path().join("w.safetensors"));
+    model.save(&whole).unwrap();
+    model.save_weights(&alone).unwrap();
+    for path in [&whole, &alone, &checkpoints.last()] {
+        let mut other = named(2);
+        other.build([2]).unwrap();
+        other.load_weights(path).unwrap();
+        assert_eq!(bits(&other.get_weights().unwrap()), weights, "{}", path.display());
+    }
+    let mut twin = Sequential::load(&whole).unwrap();
+    assert_eq!(bits(&twin.get_weights().unwrap()), weights);
+    for model in [&mut model, &mut twin] {
+        model.fit(&rows, Fit::new().epochs(2).verbose(0)).unwrap();
+    }
+    assert_eq!(bits(&twin.get_weights().unwrap()), bits(&model.get_weights().unwrap()));
+}
+
+/// Passes its input on. A file can hold what it says of itself, and nobody can read that again.
+struct Own;
+
+impl Layer for Own {
+    fn kind(&self) -> &'static str {
+        "Own"
+    }
+
+    fn config(&self) -> Option<Config> {
+        Some(Config::new())
+    }
+
+    fn build(&mut self, _: &mut Build, input: Shape) -> Result<Shape> {
+        Ok(input)
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, y: ViewMut) -> Result<()> {
+        cx.device.copy(x, y)
+    }
+
+    fn backward(&mut self, cx: &mut Cx, _: View, _: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
+        dx.map_or(Ok(()), |dx| cx.device.copy(dy.as_view(), dx))
+    }
+}
+
+/// What could not be read again is not written, and a training that could not be kept does not begin.
+#[test]
+fn what_cannot_be_saved_is_found_out_before_the_training() {
+    let rows = Dataset::from_rows(&[[0., 1.], [1., 0.]], &[[0.], [1.]]).unwrap();
+    let plain = || Sequential::new().with(Dense::new(1));
+    let noted = |note| {
+        let mut model = plain();
+        model.set_note("note", note);
+        model
+    };
+    let deep = (0..200).fold(serde_json::json!(1), |inside, _| serde_json::json!([inside]));
+    let models = [
+        (plain().with(Own), "unknown layer `Own`"),
+        (noted("long ".repeat(60_000).into()), "KiB, and may take"),
+        (noted(deep), "could not be read again"),
+        (plain().with(("n".repeat(3 << 20).as_str(), Dense::new(1))), "KiB, and may take"),
+    ];
+    for (mut model, words) in models {
+        let folder = tempfile::tempdir().unwrap();
+        model.compile(Compile::new("mse")).unwrap();
+        let mut checkpoints = Checkpoints::create(folder.path()).unwrap();
+        let fit = || Fit::new().epochs(2).verbose(0);
+        let e = model.fit(&rows, fit().checkpoints(&mut checkpoints)).unwrap_err();
+        assert!(e.to_string().contains(words) && e.hint().is_some(), "{e}");
+        let mut keep = ModelCheckpoint::new(folder.path().join("a.safetensors"));
+        let e = model.fit(&rows, fit().callback(&mut keep)).unwrap_err();
+        assert!(e.to_string().contains(words), "{e}");
+        assert!(model.history().epochs.is_empty(), "{words}");
+        assert!(model.save(folder.path().join("b.safetensors")).unwrap_err().to_string().contains(words));
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{words}");
+        model.fit(&rows, fit()).unwrap();
+    }
+    for (name, weights) in
+        [("a.h5", false), ("a.npz", false), ("a.txt", true), ("a.h5", true), ("a.keras", true)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = plain();
+        model.compile(Compile::new("mse")).unwrap();
+        let mut keep = ModelCheckpoint::new(folder.path().join(name)).save_weights_only(weights);
+        let e = model.fit(&rows, Fit::new().verbose(0).callback(&mut keep)).unwrap_err();
+        assert!(e.hint().unwrap().contains("end the file's name in"), "{e}");
+        assert!(model.history().epochs.is_empty(), "{name}");
+    }
+}
+
+/// A metric's sums, in the middle of an epoch, may be many: here those of 1100 classes.
+#[test]
+fn a_pause_keeps_however_much_was_added_up() {
+    let at = tempfile::tempdir().unwrap();
+    let classes = 1100;
+    let x = Features::F32 { sample: Shape::from([1]), values: (0..4).map(|i| i as f32).collect() };
+    let train = Dataset::new(x, Targets::labels(vec![0, 5, 1000, 7])).unwrap();
+    let mut model = Sequential::new().with(Dense::new(classes).activation(Activation::Softmax));
+    let compile = Compile::new("sparse_categorical_crossentropy").optimizer("sgd");
+    model.compile(compile.metric("confusion_matrix")).unwrap();
+    let (mut checkpoints, mut pause) = (Checkpoints::create(at.path()).unwrap(), PauseAt(1));
+    let fit = || Fit::new().batch_size(2).verbose(0);
+    model.fit(&train, fit().callback(&mut pause).checkpoints(&mut checkpoints)).unwrap();
+    let (mut twin, resume, _) = Checkpoints::resume(at.path(), &Device::cpu().unwrap()).unwrap();
+    assert_eq!(twin.paused(), Some(1));
+    twin.fit(&train, fit().resume(resume)).unwrap();
+    assert!(twin.history().last("confusion_matrix").is_some());
+}
+
+/// A program that was killed while it saved leaves a file that has no name yet.
+#[test]
+fn a_folder_of_checkpoints_is_swept_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let killed = |name: &str| std::mem::forget(AtomicFile::create(folder.path().join(name)).unwrap());
+    let count = || folder.path().read_dir().unwrap().count();
+    killed("last.safetensors");
+    killed("best.safetensors");
+    std::fs::write(folder.path().join("notes.tmp"), "mine").unwrap();
+    assert_eq!(count(), 3);
+    let mut checkpoints = Checkpoints::create(folder.path()).unwrap();
+    assert_eq!(count(), 1);
+    let mut model = model();
+    model.compile(compile(Sgd::new())).unwrap();
+    model.fit(&data(12, 1), Fit::new().verbose(0).checkpoints(&mut checkpoints)).unwrap();
+    killed("last.safetensors");
+    assert_eq!(count(), 4);
+    Checkpoints::resume(folder.path(), &Device::cpu().unwrap()).unwrap();
+    assert_eq!(count(), 3);
 }
 
 // ---------------------------------------------------------------- other programs

@@ -90,8 +90,53 @@ fn a_model_with_a_metric_of_keras_s_alone_predicts_as_there() {
     let case = &json_of("cases.json")["mlp"];
     let y: Vec<f64> = floats(&case["y"]).into_iter().map(f64::from).collect();
     let mut model = load_bytes(&with_metrics(json!(["auc"]))).unwrap();
-    assert!(model.learning_rate().is_err(), "it is compiled");
     assert_close("auc", &predict(&mut model, &floats(&case["x"])), &y);
+    // And whoever wants more is told why.
+    let values = vec![1., 0., 0.];
+    let x = Features::F32 { sample: Shape::from([6]), values: vec![0.1; 6] };
+    let data = Dataset::new(x, Targets::Values { sample: Shape::from([3]), values }).unwrap();
+    assert_eq!(model.why_not_compiled(), Some("unknown metric `auc`"));
+    for e in [
+        model.evaluate(&data, 1).map(drop).unwrap_err(),
+        model.fit(&data, Fit::new()).map(drop).unwrap_err(),
+        model.learning_rate().map(drop).unwrap_err(),
+        model.set_learning_rate(0.1).unwrap_err(),
+    ] {
+        assert!(e.to_string().ends_with("cannot be had here: unknown metric `auc`"), "{e}");
+        assert!(e.hint().unwrap().contains("call `compile`"), "{e:?}");
+    }
+    assert!(model.summary().unwrap().ends_with("\nNot compiled: unknown metric `auc`\n"));
+    model.compile(Compile::new("mse")).unwrap();
+    assert_eq!(model.why_not_compiled(), None);
+    model.evaluate(&data, 1).unwrap();
+}
+
+/// A metric is ours if it computes what ours computes.
+#[test]
+fn a_metric_s_options_are_read() {
+    let metric = |class: &str, options: Value| json!([{"class_name": class, "config": options}]);
+    let policy = json!({"class_name": "DTypePolicy", "config": {"name": "float32"}});
+    for same in [
+        metric("CategoricalAccuracy", json!({"name": "acc", "dtype": policy})),
+        metric("TopKCategoricalAccuracy", json!({"k": 5, "dtype": "float32"})),
+        metric("BinaryAccuracy", json!({"threshold": 0.5})),
+        metric("Precision", json!({"thresholds": null, "top_k": null, "class_id": null})),
+        metric("CategoricalCrossentropy", json!({"from_logits": false, "label_smoothing": 0, "axis": -1})),
+        json!([["accuracy"]]),
+    ] {
+        let model = load_bytes(&with_metrics(same.clone())).unwrap();
+        assert!(model.learning_rate().is_ok(), "{same}: {:?}", model.why_not_compiled());
+    }
+    for (other, words) in [
+        (metric("TopKCategoricalAccuracy", json!({"k": 3})), "`TopKCategoricalAccuracy` has `k` 3"),
+        (metric("BinaryAccuracy", json!({"threshold": 0.7})), "`threshold` 0.7"),
+        (metric("Precision", json!({"class_id": 1})), "`class_id` 1"),
+        (metric("CategoricalCrossentropy", json!({"from_logits": true})), "`from_logits` true"),
+        (json!([7]), "7 is not a metric"),
+    ] {
+        let model = load_bytes(&with_metrics(other)).unwrap();
+        assert!(model.why_not_compiled().unwrap().contains(words), "{:?}", model.why_not_compiled());
+    }
 }
 
 #[test]

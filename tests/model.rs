@@ -345,3 +345,19 @@ fn mistakes_are_explained() {
         told(m.compile(Compile::new("mse").optimizer("adamm")).unwrap_err()).contains("unknown optimizer")
     );
 }
+
+/// The largest batch there is holds all samples, whatever is added to it.
+#[test]
+fn a_batch_may_be_larger_than_all_data() {
+    let fitted = |batch_size| {
+        let mut model = Sequential::new().with(Dense::new(1));
+        model.compile(Compile::new("mse").optimizer("sgd")).unwrap();
+        let fit = Fit::new().epochs(3).batch_size(batch_size).verbose(0);
+        let history = model.fit(&xor(), fit.validation(&xor())).unwrap();
+        (history.get("loss"), history.get("val_loss"), model.evaluate(&xor(), batch_size).unwrap())
+    };
+    let whole = fitted(4);
+    for batch_size in [5, usize::MAX - 3, usize::MAX] {
+        assert_eq!(fitted(batch_size), whole, "{batch_size}");
+    }
+}

@@ -110,6 +110,37 @@ fn a_training_in_parts_is_a_training_in_one() {
     }
 }
 
+/// The rate that a plateau had brought down, and the waiting for the next one, survive the stop.
+#[test]
+fn a_reduced_learning_rate_stays_reduced() {
+    let data = noise();
+    let options = format!("--data {} --batch-size 8 --learning-rate 0.03 --verbose 0", data.path().display());
+    let whole = report(&format!("train mnist-mlp {options} --reduce-lr 2 --epochs 8"));
+    let rates: Vec<f64> =
+        whole["epochs"].as_array().unwrap().iter().map(|e| e["learning_rate"].as_f64().unwrap()).collect();
+    let falls: Vec<usize> = (1..8).filter(|&i| rates[i] < rates[i - 1]).collect();
+    assert!(falls.len() >= 2, "{rates:?}: nothing to lose");
+    for first in [falls[0] - 1, falls[0], falls[1]] {
+        let folder = folder();
+        let at = dir(&folder);
+        report(&format!("train mnist-mlp {options} --reduce-lr 2 --epochs {first} --save {at}"));
+        let parts = report(&format!("train mnist-mlp --resume {at} --epochs 8 --verbose 0"));
+        assert_eq!(parts, whole, "stopped after epoch {first}");
+    }
+}
+
+/// A batch as large as the command takes it is no other batch when it is read again.
+#[test]
+fn the_largest_batch_goes_on() {
+    let folder = folder();
+    let (at, most) = (dir(&folder), 1u64 << 32);
+    let whole = report(&format!("train xor --epochs 4 --batch-size {most}"));
+    report(&format!("train xor --epochs 2 --batch-size {most} --save {at}"));
+    assert_eq!(report(&format!("train xor --epochs 4 --resume {at}")), whole);
+    let error = refused(&format!("train xor --resume {at} --batch-size 4"));
+    assert!(error.contains(&format!("began with --batch-size {most}, not with --batch-size 4")), "{error}");
+}
+
 /// Noise cannot be learned, so patience runs out: its count, and the best weights, must survive the stops.
 #[test]
 fn early_stopping_remembers() {
@@ -224,18 +255,24 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     assert_eq!(report(&command), whole);
 }
 
-/// The second Ctrl-C does not wait; what was saved before is whole.
+/// The second Ctrl-C does not wait for the step, nor does it save; what was saved before is whole. A step may end between
+/// the two all the same, so there are ten tries: were the second not heard, every one would end saved.
 #[cfg(unix)]
 #[test]
 fn a_second_ctrl_c_ends_at_once() {
-    let folder = folder();
-    let at = dir(&folder);
-    let child =
-        started(&format!("train mnist-cnn --limit 64 --epochs 500 --batch-size 32 --verbose 2 --save {at}"));
-    interrupt(&child);
-    interrupt(&child);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
-    let saved = handgrad::Sequential::load(Path::new(&at).join("last.safetensors")).unwrap();
-    assert!(!saved.history().epochs.is_empty());
+    let at_once = (0..10).any(|_| {
+        let folder = folder();
+        let at = dir(&folder);
+        let child = started(&format!(
+            "train mnist-cnn --limit 64 --epochs 500 --batch-size 64 --verbose 2 --save {at}"
+        ));
+        interrupt(&child);
+        interrupt(&child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        let saved = handgrad::Sequential::load(Path::new(&at).join("last.safetensors")).unwrap();
+        assert!(!saved.history().epochs.is_empty());
+        !text(&output.stdout).contains("all is saved")
+    });
+    assert!(at_once, "the second Ctrl-C was waited for, ten times");
 }

@@ -4,7 +4,7 @@
 
 use super::monitor::{Mode, Monitor};
 use super::{Callback, Flow, State, say};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Epoch, Sequential, Weight};
 use std::ops::Range;
 
@@ -160,6 +160,9 @@ impl Callback for EarlyStopping {
         if let (Some(best), Some(epoch)) = (self.best, self.best_epoch) {
             state = state.with("best", best).with("best_epoch", epoch as f64);
         }
+        if let Some(epoch) = self.stopped_epoch {
+            state = state.with("stopped_epoch", epoch as f64);
+        }
         state.weights.clone_from(&self.best_weights);
         Some(state)
     }
@@ -171,8 +174,22 @@ impl Callback for EarlyStopping {
             Some(best) => (Some(best), Some(state.count("best_epoch")?)),
             None => (None, None),
         };
-        self.best_weights.clone_from(&state.weights);
-        Ok(())
+        self.stopped_epoch = state.get("stopped_epoch").map(|_| state.count("stopped_epoch")).transpose()?;
+        self.best_weights.clear();
+        match (self.restore, self.best_epoch) {
+            (true, Some(epoch)) if state.weights.is_empty() => Err(Error::data(
+                format!(
+                    "EarlyStopping is to put the best weights back, and those of epoch {} were not kept",
+                    epoch + 1
+                ),
+                "leave `restore_best_weights` as it was when the training began",
+            )),
+            (true, _) => {
+                self.best_weights.clone_from(&state.weights);
+                Ok(())
+            }
+            (false, _) => Ok(()), // it puts nothing back, whoever kept weights
+        }
     }
 }
 
@@ -206,6 +223,24 @@ mod tests {
             (Some(4), Some(1), Some(2.0))
         );
         assert!(second.restore(&State::new("ReduceLROnPlateau")).is_err());
+        let mut third = new();
+        third.restore(&second.state().unwrap()).unwrap();
+        assert_eq!((third.stopped_epoch(), third.state()), (Some(4), second.state()));
+    }
+
+    /// Weights are put back by those that were told to, and they must have some.
+    #[test]
+    fn weights_that_nobody_is_to_put_back_are_left() {
+        let plain = || EarlyStopping::new("loss").patience(3);
+        let (mut with, mut without) = (plain().restore_best_weights(true), plain());
+        run(&mut with, 0, &[3.0, 2.0]);
+        run(&mut without, 0, &[3.0, 2.0]);
+        let mut other = plain();
+        other.restore(&with.state().unwrap()).unwrap();
+        assert_eq!(other.state(), without.state());
+        let e = plain().restore_best_weights(true).restore(&without.state().unwrap()).unwrap_err();
+        assert!(e.to_string().contains("those of epoch 2 were not kept"), "{e}");
+        plain().restore_best_weights(true).restore(&plain().state().unwrap()).unwrap(); // no epoch was watched yet
     }
 
     #[test]

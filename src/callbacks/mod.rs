@@ -89,7 +89,8 @@ pub trait Callback {
         Ok(())
     }
 
-    /// Before the first batch of each epoch; `epoch` counts from 0.
+    /// Before the first batch of each epoch; `epoch` counts from 0. Once: where a training goes on in the middle of an
+    /// epoch that it was [paused](Flow::Pause) in, not again.
     ///
     /// # Errors
     /// End the training with this error.
@@ -131,8 +132,9 @@ pub trait Callback {
         Ok(())
     }
 
-    /// What must be kept for a training to go on later as if it had never stopped, as it stands after an epoch; `None` if
-    /// there is nothing.
+    /// What must be kept for a training to go on later as if it had never stopped, as it stands after an epoch, or after
+    /// a batch. A training that goes on knows whose it is by its [kind](State::kind): so always some state, or always
+    /// `None`, for a callback that remembers nothing.
     fn state(&self) -> Option<State> {
         None
     }

@@ -7,7 +7,6 @@ use super::monitor::Monitor;
 use super::{Callback, Flow, Mode, State};
 use crate::data::AtomicFile;
 use crate::error::{Error, Result};
-use crate::io;
 use crate::model::{Epoch, Sequential};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -151,11 +150,8 @@ impl Callback for ModelCheckpoint {
     fn on_train_begin(&mut self, model: &mut Sequential, epochs: Range<usize>) -> Result<()> {
         let first = self.filled(epochs.start, &|_| Ok(0.0))?;
         match self.weights_only {
-            true => io::check_weights_name(&first)?,
-            false => {
-                io::check_model_name(&first)?;
-                model.config()?;
-            }
+            true => model.check_save_weights(&first)?,
+            false => model.check_save(&first)?,
         }
         AtomicFile::probe(first)
     }

@@ -62,7 +62,7 @@ impl State {
             true => Ok(()),
             false => Err(Error::data(
                 format!("the saved state of {} was given to {kind}", self.kind),
-                "give the callbacks in the same order as when the state was saved",
+                "give each callback the state that it gave itself",
             )),
         }
     }

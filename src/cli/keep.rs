@@ -125,12 +125,12 @@ pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) 
         ));
     }
     same(&said, "seed", &mut arguments.seed, folder)?;
-    same(&said, "batch-size", &mut arguments.batch_size, folder)?;
+    same_count(&said, "batch-size", &mut arguments.batch_size, folder)?;
     same(&said, "optimizer", &mut arguments.optimizer, folder)?;
     same(&said, "learning-rate", &mut arguments.learning_rate, folder)?;
-    same(&said, "limit", &mut arguments.limit, folder)?;
-    same(&said, "early-stopping", &mut arguments.early_stopping, folder)?;
-    same(&said, "reduce-lr", &mut arguments.reduce_lr, folder)?;
+    same_count(&said, "limit", &mut arguments.limit, folder)?;
+    same_count(&said, "early-stopping", &mut arguments.early_stopping, folder)?;
+    same_count(&said, "reduce-lr", &mut arguments.reduce_lr, folder)?;
     if arguments.device.as_deref() == Some("auto") {
         arguments.device = None;
     }
@@ -142,7 +142,7 @@ pub(super) fn take_over(arguments: &mut Arguments, preset: &str, folder: &Path) 
         arguments.log = get::<String>(&said, "log")?.map(Into::into);
     }
     if arguments.epochs.is_none() {
-        arguments.epochs = get(&said, "epochs")?;
+        arguments.epochs = get::<u64>(&said, "epochs")?.and_then(|n| n.try_into().ok());
     }
     Ok(())
 }
@@ -178,6 +178,14 @@ where
             ))
         }
     }
+}
+
+/// The same, of a number as large as the command line takes it.
+fn same_count(said: &Config, name: &str, given: &mut Option<usize>, folder: &Path) -> Result<()> {
+    let mut wide = given.map(|n| n as u64);
+    same(said, name, &mut wide, folder)?;
+    *given = wide.and_then(|n| n.try_into().ok());
+    Ok(())
 }
 
 /// What the checkpoints are to say about the training. `device` is the one that computes, `data` a fingerprint.

@@ -50,10 +50,7 @@ impl AtomicFile {
                 Place::Directly(File::options().write(true).open(&target).map_err(failed)?)
             }
             _ if target.file_name().is_none() => return Err(failed(io::ErrorKind::InvalidInput.into())),
-            _ => {
-                let folder = target.parent().filter(|p| !p.as_os_str().is_empty());
-                Place::Beside(temporary(folder.unwrap_or(Path::new("."))).map_err(failed)?)
-            }
+            _ => Place::Beside(temporary(&target).map_err(failed)?),
         };
         Ok(AtomicFile { target, place })
     }
@@ -64,6 +61,20 @@ impl AtomicFile {
     /// As [`create`](AtomicFile::create).
     pub fn probe(target: impl AsRef<Path>) -> Result<()> {
         AtomicFile::create(target).map(drop)
+    }
+
+    /// Removes what programs that were killed while they wrote `target` left beside it. Nobody may be writing it now.
+    pub(crate) fn sweep(target: impl AsRef<Path>) {
+        let target = target.as_ref();
+        let prefix = prefix(target);
+        let Ok(files) = std::fs::read_dir(folder(target)) else { return };
+        for file in files.flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let random = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
+            if random.is_some_and(|r| r.len() == RANDOM && r.bytes().all(|b| b.is_ascii_alphanumeric())) {
+                let _ = std::fs::remove_file(file.path()); // it takes room, and does no other harm
+            }
+        }
     }
 
     /// Writes a file that is in memory.
@@ -110,14 +121,31 @@ impl Write for AtomicFile {
     }
 }
 
-/// A temporary file with the permissions of an ordinary one.
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+/// How the name of a temporary file ends, after so many letters that nobody else has.
+const SUFFIX: &str = ".tmp";
+const RANDOM: usize = 6;
+
+/// How the names of the target's temporary files begin: as its own, but hidden. File systems allow 255 bytes.
+fn prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.", name.chars().take(50).collect::<String>())
+}
+
+/// Where the target is.
+fn folder(target: &Path) -> &Path {
+    target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A temporary file beside the target, with the permissions of an ordinary one.
+fn temporary(target: &Path) -> io::Result<NamedTempFile> {
+    let (folder, prefix) = (folder(target), prefix(target));
     let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM);
     #[cfg(unix)]
-    let builder = {
+    {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666)) // less the user's umask
-    };
+        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less the user's umask
+    }
     std::fs::metadata(folder)?; // says best when the folder is missing
     builder.tempfile_in(folder).map_err(|e| e.kind().into()) // without a name that nobody asked for
 }
@@ -136,6 +164,32 @@ mod tests {
         drop(file);
         assert_eq!(std::fs::read(&target).unwrap(), b"before");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_programs_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, other) = (folder.path().join("last.safetensors"), folder.path().join("other"));
+        let own = [".last.safetensors.notes.tmp", ".last.safetensors.tmp", "last.safetensors.abcdef.tmp"];
+        own.iter().for_each(|name| std::fs::write(folder.path().join(name), "mine").unwrap());
+        let killed = || {
+            let mut file = AtomicFile::create(&target).unwrap();
+            file.write_all(b"half").unwrap();
+            std::mem::forget(file); // as nobody drops it who is killed
+        };
+        killed();
+        killed();
+        let alive = AtomicFile::create(&other).unwrap();
+        let count = || std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(count(), own.len() + 2 + 1);
+        AtomicFile::sweep(&target);
+        assert_eq!(count(), own.len() + 1);
+        alive.commit().unwrap();
+        assert!(other.exists());
+        AtomicFile::sweep(folder.path().join("no/such/folder/a"));
+        let long = folder.path().join("긴".repeat(80));
+        AtomicFile::write(&long, b"whole").unwrap();
+        assert_eq!(std::fs::read(&long).unwrap(), b"whole");
     }
 
     #[test]

@@ -13,9 +13,6 @@ use crate::shape::Shape;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The most numbers that a callback remembers, weights not counted.
-const MOST_NUMBERS: usize = 1000;
-
 /// A folder that keeps a training: `last.safetensors`, from which it goes on as if it had never stopped, and
 /// `best.safetensors`, the model after the epoch with the lowest `val_loss` (without validation data: `loss`).
 /// Both are whole models, so that [`load`](super::load) reads them too.
@@ -48,11 +45,11 @@ pub struct Resume {
     epochs: usize,
     ended: bool,
     run: Config,
-    states: Vec<Option<State>>,
+    states: Vec<State>,
 }
 
 impl Resume {
-    /// How many epochs were ended.
+    /// How many epochs of this training were ended.
     pub fn epochs(&self) -> usize {
         self.epochs
     }
@@ -68,27 +65,41 @@ impl Resume {
         &self.run
     }
 
-    /// Gives the callbacks what they remembered.
+    /// Gives the callbacks what they remembered: each state to the first callback of its kind that has none yet. Those
+    /// that remember nothing, such as a log, may come and go.
     pub(crate) fn restore(&self, callbacks: &mut [&mut dyn Callback]) -> Result<()> {
-        if self.states.len() != callbacks.len() {
-            return Err(Error::invalid(
-                format!(
-                    "the training had {} callbacks and goes on with {}",
-                    self.states.len(),
-                    callbacks.len()
-                ),
-                "give the same callbacks in the same order",
-            ));
+        let kinds: Vec<Option<String>> = callbacks.iter().map(|c| c.state().map(|s| s.kind)).collect();
+        let mut owner = vec![None; callbacks.len()];
+        for state in &self.states {
+            let mut free = kinds.iter().zip(&mut owner).filter(|(_, owner)| owner.is_none());
+            match free.find(|(kind, _)| kind.as_deref() == Some(state.kind.as_str())) {
+                Some((_, owner)) => *owner = Some(state),
+                None => return Err(self.other_callbacks(&state.kind, "was there, and is not now")),
+            }
         }
-        callbacks.iter_mut().zip(&self.states).try_for_each(|(callback, state)| match state {
-            Some(state) => callback.restore(state),
-            None => Ok(()),
-        })
+        if let Some((Some(kind), _)) = kinds.iter().zip(&owner).find(|(k, o)| k.is_some() && o.is_none()) {
+            return Err(self.other_callbacks(kind, "is there now, and was not"));
+        }
+        let states = callbacks.iter_mut().zip(owner);
+        states.filter_map(|(c, state)| Some((c, state?))).try_for_each(|(c, state)| c.restore(state))
+    }
+
+    fn other_callbacks(&self, kind: &str, what: &str) -> Error {
+        let kinds: Vec<&str> = self.states.iter().map(|state| state.kind.as_str()).collect();
+        Error::invalid(
+            format!("the training goes on with other callbacks: {kind} {what}"),
+            match kinds[..] {
+                [] => "give only callbacks that remember nothing, as the training had".to_string(),
+                _ => format!("give the callbacks that it had: {}", kinds.join(", ")),
+            },
+        )
     }
 }
 
 impl Checkpoints {
     /// Keeps a new training in `folder`, which is made if it is not there.
+    ///
+    /// What a program that was killed while it saved here left behind is removed.
     ///
     /// # Errors
     /// The folder cannot be made or written to, or keeps a training already.
@@ -108,7 +119,14 @@ impl Checkpoints {
             ));
         }
         AtomicFile::probe(&last)?; // what cannot be written is found out before the training
+        checkpoints.sweep();
         Ok(checkpoints)
+    }
+
+    /// Removes what a killed program left of these files, half written.
+    fn sweep(&self) {
+        AtomicFile::sweep(self.last());
+        AtomicFile::sweep(self.best());
     }
 
     /// The training that `folder` keeps: its model on `device`, how to go on, and the folder to keep it in.
@@ -123,12 +141,14 @@ impl Checkpoints {
             let model = restore(&file, r, device)?;
             let run: Config = r.need("run")?;
             let states = r.need::<Vec<Value>>("callbacks")?;
-            let states = states.iter().enumerate().map(|(i, v)| state(&file, i, v)).collect::<Result<_>>()?;
+            let states = states.iter().enumerate().filter_map(|(i, v)| state(&file, i, v).transpose());
+            let states = states.collect::<Result<_>>()?;
             let (epochs, ended, best, said) = read_run(&run)?;
             checkpoints.best = best;
             Ok((model, Resume { epochs, ended, run: said, states }))
         })?;
         checkpoints.run = resume.run.clone();
+        checkpoints.sweep();
         Ok((model, resume, checkpoints))
     }
 
@@ -172,10 +192,18 @@ impl Checkpoints {
         }
     }
 
-    /// After an epoch; `ended` if a callback stopped the training.
+    /// Whether the training can be kept, and taken up again: before its first epoch.
+    pub(crate) fn check(&self, model: &mut Sequential, callbacks: &[&mut dyn Callback]) -> Result<()> {
+        let mut file = Writer::outline();
+        let description = self.describe(model, 0, callbacks, false, &mut file)?;
+        file.check(&self.last(), Some(description))
+    }
+
+    /// After so many epochs of the training; `ended` if a callback stopped it.
     pub(crate) fn epoch_end(
         &mut self,
         model: &mut Sequential,
+        epochs: usize,
         record: &Epoch,
         callbacks: &[&mut dyn Callback],
         ended: bool,
@@ -188,28 +216,52 @@ impl Checkpoints {
             model.save(self.best())?;
             self.best = Some(value);
         }
-        self.save(model, callbacks, ended)
+        self.save(model, epochs, callbacks, ended)
     }
 
-    /// In the middle of an epoch.
-    pub(crate) fn pause(&mut self, model: &mut Sequential, callbacks: &[&mut dyn Callback]) -> Result<()> {
-        self.save(model, callbacks, false)
+    /// In the middle of an epoch, after so many.
+    pub(crate) fn pause(
+        &mut self,
+        model: &mut Sequential,
+        epochs: usize,
+        callbacks: &[&mut dyn Callback],
+    ) -> Result<()> {
+        self.save(model, epochs, callbacks, false)
     }
 
-    fn save(&self, model: &mut Sequential, callbacks: &[&mut dyn Callback], ended: bool) -> Result<()> {
+    fn save(
+        &self,
+        model: &mut Sequential,
+        epochs: usize,
+        callbacks: &[&mut dyn Callback],
+        ended: bool,
+    ) -> Result<()> {
         let mut file = Writer::default();
-        let mut description = describe(model, &mut file)?;
-        let states = callbacks.iter().enumerate().map(|(i, c)| add_state(i, c.state(), &mut file));
+        let description = self.describe(model, epochs, callbacks, ended, &mut file)?;
+        file.write(&self.last(), Some(description))
+    }
+
+    /// Everything about the training: tensors into `file`, the rest is returned.
+    fn describe(
+        &self,
+        model: &mut Sequential,
+        epochs: usize,
+        callbacks: &[&mut dyn Callback],
+        ended: bool,
+        file: &mut Writer,
+    ) -> Result<Config> {
+        let mut description = describe(model, file)?;
+        let states = callbacks.iter().enumerate().map(|(i, c)| add_state(i, c.state(), file));
         description.insert("callbacks".into(), states.collect());
         let best = self.best.map_or(Value::Null, |best| best.to_bits().into());
         let run = record([
-            ("epochs", model.history().epochs.len().into()),
+            ("epochs", epochs.into()),
             ("ended", ended.into()),
             ("best", best),
             ("said", self.run.clone().into()),
         ]);
         description.insert("run".into(), run.into());
-        file.write(&self.last(), Some(description))
+        Ok(description)
     }
 }
 
@@ -217,7 +269,8 @@ impl Checkpoints {
 fn read_run(run: &Config) -> Result<(usize, bool, Option<f64>, Config)> {
     read("run", run, |r: &mut Reader| {
         let best = r.get::<u64>("best")?.map(f64::from_bits);
-        Ok((r.need("epochs")?, r.need("ended")?, best, r.need("said")?))
+        let epochs = usize::try_from(r.need::<u64>("epochs")?).unwrap_or(usize::MAX);
+        Ok((epochs, r.need("ended")?, best, r.need("said")?))
     })
 }
 
@@ -238,7 +291,7 @@ fn state(file: &TensorFile, i: usize, value: &Value) -> Result<Option<State>> {
     read("a callback", config, |r| {
         let mut state = State::new(&r.need::<String>("kind")?);
         let names: Vec<String> = r.need("numbers")?;
-        let values = file.list(&format!("callback/{i}/numbers"), MOST_NUMBERS)?;
+        let values = file.list(&format!("callback/{i}/numbers"))?;
         if names.len() != values.len() {
             return Err(broken(file.path(), "what a callback remembers is incomplete"));
         }
@@ -246,7 +299,7 @@ fn state(file: &TensorFile, i: usize, value: &Value) -> Result<Option<State>> {
         for (j, name) in r.need::<Vec<String>>("weights")?.into_iter().enumerate() {
             let tensor = format!("callback/{i}/weight/{j}");
             let shape = Shape::new(&file.extents(&tensor).unwrap_or_default())?;
-            let values = file.list(&tensor, shape.len())?;
+            let values = file.list(&tensor)?;
             if values.len() != shape.len() {
                 return Err(broken(file.path(), "what a callback remembers is incomplete"));
             }

@@ -17,6 +17,7 @@ mod checkpoint;
 mod hdf5;
 pub mod keras;
 mod npz;
+mod numbers;
 pub mod onnx;
 mod tensor_file;
 mod whole_model;
@@ -73,13 +74,27 @@ impl Sequential {
     /// A user's own metrics are left out: compile again to have them back.
     ///
     /// # Errors
-    /// The model is not built; a layer, activation or optimizer is a user's own; the file cannot be written.
+    /// The model is not built; a layer, activation or optimizer is a user's own; what describes the model is longer than
+    /// [`load`] would read; the file cannot be written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         match ModelFile::named(path)? {
             ModelFile::Safetensors => whole_model::save(self, path),
             ModelFile::Keras => keras::save(self, path),
         }
+    }
+
+    /// Fails where [`save`](Sequential::save) would, as far as can be known beforehand; the numbers are not looked at.
+    pub(crate) fn check_save(&mut self, path: &Path) -> Result<()> {
+        match ModelFile::named(path)? {
+            ModelFile::Safetensors => whole_model::check(self, path),
+            ModelFile::Keras => keras::check(self, path),
+        }
+    }
+
+    /// Fails where [`save_weights`](Sequential::save_weights) would because of the file's name.
+    pub(crate) fn check_save_weights(&self, path: &Path) -> Result<()> {
+        WeightsFile::named(path).map(drop)
     }
 
     /// [`io::load`](load): a whole model from a file.
@@ -153,16 +168,6 @@ impl WeightsFile {
             other => Err(unknown_kind("weights", other, &[".safetensors", ".npz", ".weights.h5"])),
         }
     }
-}
-
-/// Whether [`Sequential::save`] writes to a file of that name; the error says which endings it knows.
-pub(crate) fn check_model_name(path: &Path) -> Result<()> {
-    ModelFile::named(path).map(drop)
-}
-
-/// The same of [`Sequential::save_weights`].
-pub(crate) fn check_weights_name(path: &Path) -> Result<()> {
-    WeightsFile::named(path).map(drop)
 }
 
 /// The end of a file's name, in small letters and without its dot.

@@ -5,6 +5,7 @@
 //!
 //! What an array begins with is written down in `data/npy.rs`, which reads arrays of data.
 
+use super::numbers::{CHUNK, Width, decode, encode};
 use super::{broken, cannot_read, check_structure, structure};
 use crate::data::{AtomicFile, npy};
 use crate::error::{Error, Result};
@@ -18,9 +19,6 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-/// How many numbers are copied at a time.
-const CHUNK: usize = 16 << 10;
-
 type Archive = ZipArchive<BufReader<File>>;
 
 pub(super) fn save_weights(model: &mut Sequential, path: &Path) -> Result<()> {
@@ -33,12 +31,9 @@ pub(super) fn save_weights(model: &mut Sequential, path: &Path) -> Result<()> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     model.each_param(&mut |layer, p| {
         zip.start_file(format!("{layer}/{}.npy", p.name), options).map_err(|e| failed(e.into()))?;
-        let (descr, bytes): (&str, Vec<u8>) = match p.view().f64() {
-            Ok(values) => ("<f8", values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Err(_) => ("<f4", p.view().values()?.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect()),
-        };
-        let header = header(descr, p.value.shape());
-        zip.write_all(&header).and_then(|()| zip.write_all(&bytes)).map_err(failed)
+        let header = header(&format!("<f{}", Width::of(p.view()) as usize), p.value.shape());
+        let numbers = encode(p.view())?;
+        zip.write_all(&header).and_then(|()| zip.write_all(&numbers)).map_err(failed)
     })?;
     let archive = zip.finish().map_err(|e| failed(e.into()))?.into_inner();
     AtomicFile::write(path, &archive)
@@ -108,24 +103,15 @@ fn open<'a>(archive: &'a mut Archive, path: &Path, name: &str) -> Result<(impl R
 fn read(archive: &mut Archive, path: &Path, name: &str, len: usize, view: Option<ViewMut>) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| broken(path, format!("array `{name}`: {e}"));
     let (mut entry, array) = open(archive, path, name)?;
-    let width = if array.doubles { 8 } else { 4 };
+    let kind = if array.doubles { Width::Double } else { Width::Single };
+    let width = kind as usize;
     let mut view = view.map(|view| view.reshape([len])).transpose()?;
     let mut bytes = vec![0; CHUNK.min(len) * width];
     for from in (0..len).step_by(CHUNK.max(1)) {
         let part = &mut bytes[..CHUNK.min(len - from) * width];
         entry.read_exact(part).map_err(|e| failed(&e))?;
         let Some(view) = &mut view else { continue };
-        let to = view.reborrow().rows(from..from + part.len() / width)?;
-        match array.doubles {
-            true => {
-                let one = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-                to.write(&part.chunks_exact(8).map(one).collect::<Vec<_>>())?;
-            }
-            false => {
-                let one = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-                to.write_f32(&part.chunks_exact(4).map(one).collect::<Vec<_>>())?;
-            }
-        }
+        decode(part, kind, view.reborrow().rows(from..from + part.len() / width)?)?;
     }
     // The end: the archive's checksum is looked at here.
     match entry.read(&mut [0; 1]).map_err(|e| failed(&e))? {

@@ -2,13 +2,14 @@
 //!
 //! The description is JSON under the key `handgrad` of the file's metadata.
 
+use super::numbers::{CHUNK, Width, decode, decode_doubles, encode, encode_doubles};
 use super::{broken, cannot_read};
 use crate::config::Config;
 use crate::data::AtomicFile;
 use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
-use std::collections::HashMap;
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// What the description stands under.
@@ -17,63 +18,118 @@ const KEY: &str = "handgrad";
 const MOST_HEADER: usize = 2 << 20;
 /// The longest description. Parsed it takes up to 100 times as much.
 const MOST_DESCRIPTION: usize = 256 << 10;
-/// How many numbers are copied at a time.
-const CHUNK: usize = 16 << 10;
 
 /// A file being put together, in memory.
 #[derive(Default)]
 pub(super) struct Writer {
-    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+    tensors: Vec<Entry>,
+    /// Whether only to see if the file can be: names and shapes, no numbers.
+    outline: bool,
+}
+
+struct Entry {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
 }
 
 impl Writer {
+    /// Of a file that is never written: [`check`](Writer::check) says whether it could be, without a copy of its numbers.
+    pub(super) fn outline() -> Writer {
+        Writer { tensors: Vec::new(), outline: true }
+    }
+
     /// Adds what `view` holds, in its device's precision: 32 bits, or 64 on the reference device.
     pub(super) fn add(&mut self, name: String, view: View) -> Result<()> {
-        let shape = view.shape().dims().to_vec();
-        let (dtype, bytes) = match view.f64() {
-            Ok(values) => (Dtype::F64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Err(_) => (Dtype::F32, view.values()?.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect()),
-        };
-        self.tensors.push((name, dtype, shape, bytes));
+        let dtype = if Width::of(view) == Width::Double { Dtype::F64 } else { Dtype::F32 };
+        let bytes = if self.outline { Vec::new() } else { encode(view)? };
+        self.tensors.push(Entry { name, dtype, shape: view.shape().dims().to_vec(), bytes });
         Ok(())
     }
 
     /// Adds a list of numbers, with all their bits.
     pub(super) fn add_list(&mut self, name: String, values: &[f64]) {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.tensors.push((name, Dtype::F64, vec![values.len()], bytes));
+        self.add_values(name, &[values.len()], values);
     }
 
     /// Adds a tensor of 64-bit numbers.
     pub(super) fn add_values(&mut self, name: String, shape: &[usize], values: &[f64]) {
-        self.add_list(name, values);
-        if let Some(last) = self.tensors.last_mut() {
-            last.2 = shape.to_vec();
-        }
+        let bytes = if self.outline { Vec::new() } else { encode_doubles(values) };
+        self.tensors.push(Entry { name, dtype: Dtype::F64, shape: shape.to_vec(), bytes });
+    }
+
+    /// Fails where the file could not be written, or not be read again. A part of the room is left for what a training adds.
+    pub(super) fn check(mut self, path: &Path, description: Option<Config>) -> Result<()> {
+        self.metadata(path, description, (MOST_HEADER / 4 * 3, MOST_DESCRIPTION / 4 * 3)).map(drop)
     }
 
     /// Writes the file, whole or not at all.
-    pub(super) fn write(self, path: &Path, description: Option<Config>) -> Result<()> {
-        let unfit = |e: &dyn std::fmt::Display| {
-            Error::invalid(format!("{} cannot be written: {e}", path.display()), "save the weights alone")
-        };
+    pub(super) fn write(mut self, path: &Path, description: Option<Config>) -> Result<()> {
+        let metadata = self.metadata(path, description, (MOST_HEADER, MOST_DESCRIPTION))?;
+        let views = self
+            .tensors
+            .iter()
+            .map(|t| TensorView::new(t.dtype, t.shape.clone(), &t.bytes).map(|view| (t.name.as_str(), view)));
+        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| unfit(path, e))?;
+        let bytes = safetensors::serialize(views, metadata).map_err(|e| unfit(path, e))?;
+        AtomicFile::write(path, &bytes)
+    }
+
+    /// The file's metadata, once all holds that a reader will want: names that differ, a header and a description of
+    /// at most so many bytes.
+    fn metadata(
+        &mut self,
+        path: &Path,
+        description: Option<Config>,
+        (most_header, most_description): (usize, usize),
+    ) -> Result<Option<HashMap<String, String>>> {
+        // The order that safetensors lays them out in: so the header below is the file's own.
+        self.tensors.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+        let mut names = HashSet::new();
+        if let Some(twice) = self.tensors.iter().find(|t| !names.insert(t.name.as_str())) {
+            return Err(unfit(path, format!("two of its tensors are called `{}`", twice.name)));
+        }
         let metadata = match description {
             Some(description) => {
                 let text = serde_json::Value::from(description).to_string();
-                if text.len() > MOST_DESCRIPTION {
-                    return Err(unfit(&"the model has too many layers to describe in 256 KiB"));
+                if text.len() > most_description {
+                    let (long, most) = (text.len() >> 10, most_description >> 10);
+                    let what = "the description of its layers, notes and training";
+                    return Err(unfit(path, format!("{what} takes {long} KiB, and may take {most}")));
+                }
+                if let Err(e) = serde_json::from_str::<Config>(&text) {
+                    return Err(unfit(path, format!("its description could not be read again: {e}")));
                 }
                 Some(HashMap::from([(KEY.to_string(), text)]))
             }
             None => None,
         };
-        let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
-            TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        let mut end = 0;
+        let infos = self.tensors.iter().map(|t| {
+            let from = end;
+            end += t.shape.iter().product::<usize>() * t.dtype.bitsize() / 8;
+            let info = TensorInfo { dtype: t.dtype, shape: t.shape.clone(), data_offsets: (from, end) };
+            (t.name.clone(), info)
         });
-        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| unfit(&e))?;
-        let bytes = safetensors::serialize(views, metadata).map_err(|e| unfit(&e))?;
-        AtomicFile::write(path, &bytes)
+        let header = Metadata::new(metadata.clone(), infos.collect()).map_err(|e| unfit(path, e))?;
+        let long = serde_json::to_string(&header).map_err(|e| unfit(path, e))?.len();
+        if long + 8 > most_header {
+            let most = most_header >> 10;
+            return Err(unfit(
+                path,
+                format!("its tensors' names take {} KiB, and may take {most}", long >> 10),
+            ));
+        }
+        Ok(metadata)
     }
+}
+
+fn unfit(path: &Path, problem: impl std::fmt::Display) -> Error {
+    Error::invalid(
+        format!("{} cannot be written: {problem}", path.display()),
+        "give the model fewer layers, and layers and notes shorter names of their own, or save the weights alone",
+    )
 }
 
 /// A file in memory, its header checked: every tensor lies inside, and is as long as its shape says.
@@ -93,6 +149,11 @@ impl TensorFile {
         }
         let (length, header) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(path, e))?;
         Ok(TensorFile { path: path.to_path_buf(), data: 8 + length, bytes, header })
+    }
+
+    /// Whether there is a description: a whole model, and not weights alone.
+    pub(super) fn is_described(&self) -> bool {
+        self.header.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(KEY))
     }
 
     /// The description, if there is one.
@@ -120,13 +181,14 @@ impl TensorFile {
         self.names().into_iter().filter(|name| fits(name)).map(of).sum::<usize>() / 4
     }
 
-    fn tensor(&self, name: &str) -> Result<(Dtype, &[u8])> {
+    fn tensor(&self, name: &str) -> Result<(Width, &[u8])> {
         let missing = || broken(&self.path, format!("it has no tensor `{name}`"));
         let info = self.header.info(name).ok_or_else(missing)?;
         let (from, to) = info.data_offsets;
         let bytes = self.bytes.get(self.data + from..self.data + to).ok_or_else(missing)?;
         match info.dtype {
-            Dtype::F32 | Dtype::F64 => Ok((info.dtype, bytes)),
+            Dtype::F32 => Ok((Width::Single, bytes)),
+            Dtype::F64 => Ok((Width::Double, bytes)),
             other => Err(Error::format(
                 &self.path,
                 format!("tensor `{name}` holds {other:?}"),
@@ -137,44 +199,31 @@ impl TensorFile {
 
     /// Copies the tensor `name` into `view`, which must be as long; no more is in memory than a part of it.
     pub(super) fn copy(&self, name: &str, view: ViewMut) -> Result<()> {
-        let (dtype, bytes) = self.tensor(name)?;
-        let width = if dtype == Dtype::F64 { 8 } else { 4 };
-        let len = view.len();
-        if bytes.len() != len * width {
+        let (width, bytes) = self.tensor(name)?;
+        let (len, size) = (view.len(), width as usize);
+        if bytes.len() != len * size {
             return Err(broken(
                 &self.path,
                 format!("tensor `{name}` is not of the {len} numbers that are wanted"),
             ));
         }
         let mut view = view.reshape([len])?;
-        for (i, part) in bytes.chunks(CHUNK * width).enumerate() {
-            let n = part.len() / width;
-            let to = view.reborrow().rows(i * CHUNK..i * CHUNK + n)?;
-            match dtype {
-                Dtype::F64 => to.write(&doubles(part))?,
-                _ => {
-                    let floats = part.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-                    to.write_f32(&floats.collect::<Vec<_>>())?;
-                }
-            }
+        for (i, part) in bytes.chunks(CHUNK * size).enumerate() {
+            let from = i * CHUNK;
+            decode(part, width, view.reborrow().rows(from..from + part.len() / size)?)?;
         }
         Ok(())
     }
 
-    /// A short list of 64-bit numbers, at most `most`.
-    pub(super) fn list(&self, name: &str, most: usize) -> Result<Vec<f64>> {
+    /// A list of 64-bit numbers: no more than the file holds.
+    pub(super) fn list(&self, name: &str) -> Result<Vec<f64>> {
         match self.tensor(name)? {
-            (Dtype::F64, bytes) if bytes.len() <= most * 8 => Ok(doubles(bytes)),
-            _ => Err(broken(&self.path, format!("tensor `{name}` is no list of up to {most} numbers"))),
+            (Width::Double, bytes) => Ok(decode_doubles(bytes)),
+            _ => Err(broken(&self.path, format!("tensor `{name}` is no list of 64-bit numbers"))),
         }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-}
-
-fn doubles(bytes: &[u8]) -> Vec<f64> {
-    let one = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-    bytes.chunks_exact(8).map(one).collect()
 }

@@ -8,7 +8,9 @@
 //! | `pause/i` | the sums of an epoch that was left in the middle: the loss's, then each metric's |
 //! | `callback/i/...` | in checkpoints: what callback i remembers |
 //!
-//! The description says what model it is, how it was compiled, and how often it has stepped.
+//! The description says what model it is, how it was compiled, and how often it has stepped. Beside a description the
+//! names below the first row are the file's own, whatever the layers are called: see [`is_weight`]. A file without one
+//! holds weights, and nothing else.
 
 use super::tensor_file::{TensorFile, Writer};
 use super::{broken, check_structure, structure};
@@ -25,10 +27,10 @@ const VERSION: u64 = 1;
 const MOST_HISTORY: usize = 250_000;
 /// The longest name of a figure, in bytes.
 const MOST_NAME: usize = 60;
-/// The most sums that a metric has.
-const MOST_SUMS: usize = 1 << 20;
-/// Tensors that are no weights.
-const OTHERS: [&str; 4] = ["optimizer/", "history", "pause/", "callback/"];
+/// The most bytes of figures' names, which are told again wherever they change.
+const MOST_NAMES: usize = 32 << 10;
+/// The most steps: dropout's noise is addressed by 32 bits.
+const MOST_STEPS: u64 = 1 << 32;
 
 pub(super) fn save_weights(model: &mut Sequential, path: &Path) -> Result<()> {
     let mut file = Writer::default();
@@ -47,6 +49,13 @@ pub(super) fn save(model: &mut Sequential, path: &Path) -> Result<()> {
     let mut file = Writer::default();
     let description = describe(model, &mut file)?;
     file.write(path, Some(description))
+}
+
+/// Fails where [`save`] would, now or after some epochs more.
+pub(super) fn check(model: &mut Sequential, path: &Path) -> Result<()> {
+    let mut file = Writer::outline();
+    let description = describe(model, &mut file)?;
+    file.check(path, Some(description))
 }
 
 pub(super) fn load(path: &Path, device: &Device) -> Result<Sequential> {
@@ -83,8 +92,15 @@ pub(super) fn read_description<T>(
     })
 }
 
-/// Everything about the model: tensors into `file`, the rest is returned.
+/// Everything about the model: tensors into `file`, the rest is returned. What it returns can be read again.
 pub(super) fn describe(model: &mut Sequential, file: &mut Writer) -> Result<Config> {
+    let own = structure(model)?;
+    if let Some((taken, _)) = own.iter().find(|(name, _)| !is_weight(name)) {
+        return Err(Error::invalid(
+            format!("weight `{taken}` has a name that files of whole models keep for themselves"),
+            "give its layer another name, or save the weights alone, with `save_weights`",
+        ));
+    }
     add_weights(model, file)?;
     let iterations = match model.optimizer_mut() {
         Some(optimizer) => {
@@ -112,12 +128,30 @@ pub(super) fn describe(model: &mut Sequential, file: &mut Writer) -> Result<Conf
         ]);
         training.insert("pause".into(), pause.into());
     }
+    let (config, compile) = (model.config()?, model.compile_config()?);
+    let (mut twin, _) = Sequential::assemble(&config).map_err(unreadable)?;
+    if let Some(compile) = &compile {
+        twin.compile_from_config(compile).map_err(unreadable)?;
+    }
+    if iterations > MOST_STEPS {
+        return Err(Error::invalid(
+            "the optimizer has made more than 2³² steps, which no file can say",
+            "save the weights alone, with `save_weights`",
+        ));
+    }
     Ok(record([
         ("version", VERSION.into()),
-        ("model", model.config()?.into()),
-        ("compile", model.compile_config()?.map_or(Value::Null, Value::Object)),
+        ("model", config.into()),
+        ("compile", compile.map_or(Value::Null, Value::Object)),
         ("training", training.into()),
     ]))
+}
+
+fn unreadable(e: Error) -> Error {
+    Error::invalid(
+        format!("the model could not be read from a file again: {e}"),
+        "save the weights alone, with `save_weights`, and make the model in code",
+    )
 }
 
 /// The model that [`describe`] described.
@@ -138,7 +172,7 @@ pub(super) fn restore(file: &TensorFile, r: &mut Reader, device: &Device) -> Res
             u32::try_from(r.need::<u64>("step")?).map_err(|_| broken(file.path(), "too many steps"))?;
         model.set_counters(Counters { step, epoch: r.need("epoch")? });
         let iterations: u64 = r.need("iterations")?;
-        if iterations > 1 << 32 {
+        if iterations > MOST_STEPS {
             return Err(broken(file.path(), "too many steps"));
         }
         restore_slots(file, &mut model, iterations)?;
@@ -148,7 +182,7 @@ pub(super) fn restore(file: &TensorFile, r: &mut Reader, device: &Device) -> Res
                 let count: usize = r.need("sums")?;
                 let mut sums = Vec::new();
                 for i in 0..count {
-                    sums.push(file.list(&format!("pause/{i}"), MOST_SUMS)?);
+                    sums.push(file.list(&format!("pause/{i}"))?);
                 }
                 Ok(Pause { batch: r.need("batch")?, seconds: r.need("seconds")?, sums })
             })?;
@@ -159,8 +193,19 @@ pub(super) fn restore(file: &TensorFile, r: &mut Reader, device: &Device) -> Res
     Ok(model)
 }
 
+/// Whether a tensor of a whole model's file is a weight, and not one of the file's own. Layers may be called anything, so
+/// `history/kernel` and `optimizer/dense/kernel` are weights: only the names that the file's own have in full are not.
 fn is_weight(name: &str) -> bool {
-    !OTHERS.iter().any(|other| name.starts_with(other))
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts[..] {
+        ["history"] => false,
+        ["pause", i] => !is_number(i),
+        ["callback", i, "numbers"] => !is_number(i),
+        ["callback", i, "weight", j] => !(is_number(i) && is_number(j)),
+        ["optimizer", _, .., slot] => !is_number(slot),
+        _ => true,
+    }
 }
 
 fn add_weights(model: &mut Sequential, file: &mut Writer) -> Result<()> {
@@ -168,8 +213,8 @@ fn add_weights(model: &mut Sequential, file: &mut Writer) -> Result<()> {
 }
 
 fn check_weights(file: &TensorFile, own: &[(String, crate::Shape)]) -> Result<()> {
-    let names = file.names();
-    let weights = names.iter().map(String::as_str).filter(|name| is_weight(name));
+    let (names, alone) = (file.names(), !file.is_described());
+    let weights = names.iter().map(String::as_str).filter(|name| alone || is_weight(name));
     check_structure(file.path(), own, |name| file.extents(name), weights)
 }
 
@@ -231,23 +276,37 @@ fn restore_slots(file: &TensorFile, model: &mut Sequential, iterations: u64) -> 
     Ok(())
 }
 
-/// The figures' names, for runs of epochs that have the same; the numbers go into `file`.
+/// The figures' names, for runs of epochs that have the same; the numbers go into `file`. Of a long history the newest
+/// epochs are kept, and no figure whose name is too long.
 fn add_history(history: &History, file: &mut Writer) -> Value {
-    let (mut runs, mut values): (Vec<(Vec<String>, usize)>, Vec<f64>) = (Vec::new(), Vec::new());
-    let (mut first, mut room) = (history.epochs.len(), MOST_HISTORY);
+    let kept = |epoch: &Epoch| -> Vec<(String, f64)> {
+        epoch.scores.0.iter().filter(|(name, _)| name.len() <= MOST_NAME).cloned().collect()
+    };
+    let names = |scores: &[(String, f64)]| scores.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let (mut first, mut room, mut room_for_names) = (history.epochs.len(), MOST_HISTORY, MOST_NAMES);
+    let mut after = None;
     for epoch in history.epochs.iter().rev() {
-        let short = epoch.scores.0.iter().all(|(name, _)| name.len() <= MOST_NAME);
-        let Some(left) = room.checked_sub(1 + epoch.scores.0.len()).filter(|_| short) else { break };
-        (first, room) = (first - 1, left);
+        let names = names(&kept(epoch));
+        let told = match after.as_ref() == Some(&names) {
+            true => 0,
+            false => {
+                40 + names.iter().map(|name| Value::from(name.as_str()).to_string().len() + 1).sum::<usize>()
+            }
+        };
+        let left = room.checked_sub(1 + names.len()).zip(room_for_names.checked_sub(told));
+        let Some((left, left_for_names)) = left else { break };
+        (first, room, room_for_names, after) = (first - 1, left, left_for_names, Some(names));
     }
+    let (mut runs, mut values): (Vec<(Vec<String>, usize)>, Vec<f64>) = (Vec::new(), Vec::new());
     for epoch in &history.epochs[first..] {
-        let names: Vec<String> = epoch.scores.0.iter().map(|(name, _)| name.clone()).collect();
+        let scores = kept(epoch);
+        let names = names(&scores);
         match runs.last_mut() {
             Some((last, count)) if *last == names => *count += 1,
             _ => runs.push((names, 1)),
         }
         values.push(epoch.seconds);
-        values.extend(epoch.scores.0.iter().map(|&(_, value)| value));
+        values.extend(scores.iter().map(|&(_, value)| value));
     }
     if !values.is_empty() {
         file.add_list("history".into(), &values);
@@ -262,7 +321,10 @@ fn history(file: &TensorFile, runs: &[Value]) -> Result<History> {
     if runs.is_empty() {
         return Ok(history);
     }
-    let values = file.list("history", MOST_HISTORY)?;
+    let values = file.list("history")?;
+    if values.len() > MOST_HISTORY {
+        return Err(broken(file.path(), "its history is too long"));
+    }
     let mut values = values.iter().copied();
     let short = || broken(file.path(), "its history is incomplete");
     for run in runs {
@@ -282,4 +344,60 @@ fn history(file: &TensorFile, runs: &[Value]) -> Result<History> {
         }
     }
     Ok(history)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Dense;
+
+    #[test]
+    fn only_the_files_own_names_are_no_weights() {
+        for own in [
+            "history",
+            "pause/0",
+            "pause/17",
+            "callback/0/numbers",
+            "callback/2/weight/13",
+            "optimizer/a/k/0",
+        ] {
+            assert!(!is_weight(own), "{own}");
+        }
+        for weight in [
+            "history/kernel",
+            "history2/kernel",
+            "pause/kernel",
+            "pause/0/kernel",
+            "callback/0/kernel",
+            "callback/numbers",
+            "callback/0/weight/kernel",
+            "optimizer/kernel",
+            "optimizer/dense/kernel",
+            "optimizer/0",
+        ] {
+            assert!(is_weight(weight), "{weight}");
+        }
+    }
+
+    /// Figures that come and go fill the description: the newest are kept.
+    #[test]
+    fn of_a_long_history_the_newest_epochs_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let mut model = Sequential::new().with(Dense::new(1));
+        model.build([1]).unwrap();
+        let epoch = |i: usize| {
+            let name = if i.is_multiple_of(2) { "even" } else { "\"odd\"" };
+            Epoch { seconds: i as f64, scores: Scores(vec![("loss".into(), 0.5), (name.into(), i as f64)]) }
+        };
+        for (epochs, most) in [(300, 300), (5000, 1000)] {
+            let history = History { epochs: (0..epochs).map(epoch).collect() };
+            model.set_history(history.clone());
+            save(&mut model, &path).unwrap();
+            check(&mut model, &path).unwrap();
+            let kept = load(&path, &Device::cpu().unwrap()).unwrap().history().epochs.clone();
+            assert!(kept.len() >= most.min(epochs) / 2 && kept.len() <= most, "{} of {epochs}", kept.len());
+            assert_eq!(kept[..], history.epochs[epochs - kept.len()..]);
+        }
+    }
 }

@@ -106,22 +106,22 @@ impl Compiled {
     }
 
     /// Checks the loss against the last layer, makes the metrics, and folds the last activation into the loss where the
-    /// two belong together. An error leaves the layer as it was: it would predict without its activation.
+    /// two belong together. The folding comes last: an error leaves the layer as it was, with or without its activation.
     pub(super) fn fit_to_model(&mut self, nodes: &mut Nodes) -> Result<()> {
         let Some(node) = nodes.0.last_mut() else { return Ok(()) };
         let (output, activation) = (node.output, node.layer.output_activation());
         check_output(self.loss, output, activation, node)?;
-        (self.computed, self.folded) = match self.loss.fold(activation) {
-            Some(from_logits) => (from_logits, activation),
-            None => (self.loss, Activation::Linear),
-        };
-        node.layer.skip_activation(self.folded != Activation::Linear);
         for choice in std::mem::take(&mut self.choices) {
             self.metrics.push(match choice {
                 MetricChoice::Name(name) => metrics::from_name(&name, self.loss, output)?,
                 MetricChoice::Own(metric) => metric,
             });
         }
+        (self.computed, self.folded) = match self.loss.fold(activation) {
+            Some(from_logits) => (from_logits, activation),
+            None => (self.loss, Activation::Linear),
+        };
+        node.layer.skip_activation(self.folded != Activation::Linear);
         Ok(())
     }
 

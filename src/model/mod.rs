@@ -60,6 +60,8 @@ pub struct Sequential {
     input: Option<Shape>,
     workspace: Option<Workspace>,
     compiled: Option<Compiled>,
+    /// Why a model that was compiled when its file was saved is not now.
+    why_not_compiled: Option<String>,
     /// Training steps so far: they address dropout's noise, so that a second `fit` goes on where the first ended.
     step: u32,
     /// Epochs so far: they address the shuffling, for the same reason.
@@ -147,6 +149,7 @@ impl Sequential {
             input: None,
             workspace: None,
             compiled: None,
+            why_not_compiled: None,
             step: 0,
             epoch: 0,
             history: History::default(),
@@ -184,10 +187,10 @@ impl Sequential {
     pub fn add(&mut self, layer: impl Into<NamedLayer>) {
         let NamedLayer { name, layer } = layer.into();
         let name = name.unwrap_or_else(|| self.automatic_name(layer.kind()));
+        self.uncompile(); // before the layer that was the last is no longer
         self.nodes.0.push(Node { name, layer, output: Shape::SCALAR });
         self.input = None;
         self.workspace = None;
-        self.compiled = None;
     }
 
     fn automatic_name(&self, kind: &str) -> String {
@@ -250,7 +253,7 @@ impl Sequential {
             None => Device::cpu()?,
         };
         if self.input.take().is_some() {
-            self.compiled = None;
+            self.uncompile();
         }
         let mut shape = input;
         for i in 0..self.nodes.0.len() {
@@ -293,7 +296,7 @@ impl Sequential {
     pub fn learning_rate(&self) -> Result<f64> {
         match &self.compiled {
             Some(compiled) => Ok(compiled.optimizer.learning_rate_now()),
-            None => Err(Mistake::NotCompiled { model: self.name.clone() }.into()),
+            None => Err(self.not_compiled()),
         }
     }
 
@@ -303,9 +306,7 @@ impl Sequential {
     /// The model is not compiled; its rate follows a [`Schedule`](crate::schedules::Schedule) already; the rate is not a
     /// number of 0 or more.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
-        let model = &self.name;
-        let not_compiled = || Mistake::NotCompiled { model: model.clone() };
-        let optimizer = &mut self.compiled.as_mut().ok_or_else(not_compiled)?.optimizer;
+        let Some(Compiled { optimizer, .. }) = &mut self.compiled else { return Err(self.not_compiled()) };
         if optimizer.follows_schedule() {
             return Err(Error::invalid(
                 "the learning rate follows a schedule, so it cannot be set besides",

@@ -1,7 +1,7 @@
 //! What a model remembers of its training, for files that keep it.
 
 use super::{History, Sequential};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layers::{Layer, Param, Parameters};
 use crate::mistakes::Mistake;
 use crate::optimizers::Optimizer;
@@ -73,9 +73,38 @@ impl Sequential {
         self.nodes.0.iter_mut().try_for_each(|node| visit(&node.name, node.layer.as_mut()))
     }
 
-    /// Forgets what the model was compiled with.
+    /// Forgets what the model was compiled with, and gives the last layer its activation back if the loss had it.
     pub(crate) fn uncompile(&mut self) {
         self.compiled = None;
+        if let Some(node) = self.nodes.0.last_mut() {
+            node.layer.skip_activation(false);
+        }
+    }
+
+    /// The same, of a model whose file says that it was compiled, but with something that is not to be had here.
+    pub(crate) fn leave_uncompiled(&mut self, why: String) {
+        self.uncompile();
+        self.why_not_compiled = Some(why);
+    }
+
+    /// Why a model from a file is not compiled, though it was when it was saved: the file has a loss, an optimizer or a
+    /// metric that this crate does not have. `None` once it is compiled, and where there was nothing to compile.
+    pub fn why_not_compiled(&self) -> Option<&str> {
+        self.why_not_compiled.as_deref()
+    }
+
+    /// The error of a model that is used for what only a compiled one can do.
+    pub(super) fn not_compiled(&self) -> Error {
+        let model = self.name.clone();
+        match &self.why_not_compiled {
+            None => Mistake::NotCompiled { model }.into(),
+            Some(why) => Error::invalid(
+                format!(
+                    "the model `{model}` is not compiled, since what its file says cannot be had here: {why}"
+                ),
+                "call `compile` with a loss, an optimizer and metrics of handgrad's; it predicts without",
+            ),
+        }
     }
 
     /// The optimizer, if the model is compiled.
@@ -87,7 +116,7 @@ impl Sequential {
     pub(crate) fn build_optimizer(&mut self) -> Result<()> {
         let (device, c) = match (&self.device, &mut self.compiled) {
             (Some(device), Some(c)) => (device, c),
-            _ => return Err(Mistake::NotCompiled { model: self.name.clone() }.into()),
+            _ => return Err(self.not_compiled()),
         };
         let nodes: &mut dyn Parameters = &mut self.nodes;
         c.optimizer.build(device, nodes)

@@ -40,7 +40,8 @@ impl Sequential {
             + &line("Total params", trainable + fixed)
             + &line("Trainable params", trainable)
             + &line("Non-trainable params", fixed)
-            + &self.compiled.as_ref().map(compile::Compiled::line).unwrap_or_default())
+            + &self.compiled.as_ref().map(compile::Compiled::line).unwrap_or_default()
+            + &self.why_not_compiled.as_ref().map_or(String::new(), |why| format!("Not compiled: {why}\n")))
     }
 }
 

@@ -135,7 +135,11 @@ impl<'a> Fit<'a> {
     }
 
     /// Goes on where a checkpoint was made, bit for bit: with the model that came with it, the same data, the same
-    /// options and the same callbacks in the same order. [`epochs`](Fit::epochs) counts those before as well.
+    /// options and the same callbacks. [`epochs`](Fit::epochs) counts those before as well.
+    ///
+    /// What a callback remembered goes to the callback of the same [kind](crate::callbacks::State::kind); of two of a
+    /// kind, the first is the first again. A kind that is missing, or new, is an error of [`fit`](Sequential::fit).
+    /// Callbacks that remember nothing may differ.
     pub fn resume(mut self, resume: Resume) -> Fit<'a> {
         self.initial_epoch = resume.epochs();
         self.resume = Some(resume);
@@ -245,7 +249,7 @@ impl<'a> Batches<'a> {
         at: usize,
         batch_size: usize,
     ) -> Result<Option<usize>> {
-        let part = &self.order[at..self.order.len().min(at + batch_size)];
+        let part = &self.order[at..self.order.len().min(at.saturating_add(batch_size))];
         let n = part.len();
         if n == 0 {
             return Ok(None);
@@ -348,6 +352,7 @@ impl Sequential {
             compiled.fit_to_model(&mut self.nodes)?;
         }
         self.compiled = Some(compiled);
+        self.why_not_compiled = None;
         self.workspace = None; // metrics and optimizer plan their own memory with it
         Ok(())
     }
@@ -355,8 +360,8 @@ impl Sequential {
     /// Trains, and says how it went. Builds the model for the data if nobody has.
     ///
     /// # Errors
-    /// The model is not compiled, the data does not fit the model or the loss, an option is out of its range, a
-    /// callback's error. The weights are as the last finished step left them.
+    /// The model is not compiled, the data does not fit the model or the loss, an option is out of its range, checkpoints
+    /// are wanted of what cannot be saved, a callback's error. The weights are as the last finished step left them.
     pub fn fit(&mut self, data: &Dataset, mut fit: Fit) -> Result<History> {
         fit.check(data)?;
         let training = fit.training_share(data.len())?;
@@ -386,22 +391,29 @@ impl Sequential {
             None => None,
         };
         self.pause = None;
+        if let (Some(checkpoints), None) = (&fit.checkpoints, &fit.resume) {
+            checkpoints.check(self, callbacks)?; // and not after an epoch's work; what goes on was kept already
+        }
         let mut history = History::default();
         for epoch in epochs {
-            for callback in callbacks.iter_mut() {
-                callback.on_epoch_begin(self, epoch)?;
+            let from = paused.take();
+            if from.is_none() {
+                // An epoch that was left in the middle has begun: the callbacks remember it so.
+                for callback in callbacks.iter_mut() {
+                    callback.on_epoch_begin(self, epoch)?;
+                }
             }
             if fit.shuffle {
                 batches.sort(); // the order depends on the epoch's number, not on the epochs before
                 Rng::new(self.seed, SHUFFLE + self.epoch).shuffle(&mut batches.order);
             }
-            let from = paused.take().unwrap_or_default();
+            let from = from.unwrap_or_default();
             let (scores, seconds, flow) =
                 self.epoch(&mut batches, fit.batch_size, epoch, from, callbacks, &mut progress)?;
             if self.pause.is_some() {
                 progress.clear();
                 if let Some(checkpoints) = &mut fit.checkpoints {
-                    checkpoints.pause(self, callbacks)?;
+                    checkpoints.pause(self, epoch, callbacks)?;
                 }
                 return Ok(history);
             }
@@ -423,7 +435,7 @@ impl Sequential {
                 last.clone_from(&record);
             }
             if let Some(checkpoints) = &mut fit.checkpoints {
-                checkpoints.epoch_end(self, &record, callbacks, stop)?;
+                checkpoints.epoch_end(self, epoch + 1, &record, callbacks, stop)?;
             }
             history.epochs.push(record);
             if stop {
@@ -510,7 +522,7 @@ impl Sequential {
         }
         self.build_for(data.sample_shape())?;
         let (Some(node), Some(c)) = (self.nodes.0.last(), &self.compiled) else {
-            return Err(Mistake::NotCompiled { model: self.name.clone() }.into());
+            return Err(self.not_compiled());
         };
         check_targets(c.loss, node, data)?;
         self.plan_for(batch_size.min(data.len()))

@@ -485,9 +485,10 @@ impl Optimizer {
         self.state.iter().flat_map(|s| s.slots.iter().flatten())
     }
 
-    /// How many slots each trained parameter has.
+    /// How many slots each trained parameter has: the next step's rule says so, and Nadam, which remembers the step that
+    /// it was asked for last, goes on from there.
     pub(crate) fn slots_each(&mut self) -> usize {
-        self.algorithm.rule(1, 0.0).slots()
+        self.algorithm.rule(self.iterations + 1, 0.0).slots()
     }
 
     /// Goes on after `iterations` steps, with slots that the caller fills, in the order of

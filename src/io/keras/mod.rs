@@ -17,7 +17,8 @@
 //! Layers, activations and options that only one of the two has are errors that name them: nothing is left out in
 //! silence that would change a prediction. What matters in training alone and has no counterpart here (a regularizer, a
 //! frozen layer, dropout inside of a recurrent layer) is an error too. Names, weights, and what the model was compiled
-//! with are kept, where this crate has that loss, optimizer and metric; where not, the model is not compiled.
+//! with are kept, where this crate has that loss, optimizer and metric; where not, the model is not compiled,
+//! and [says why](Sequential::why_not_compiled).
 //!
 //! Checked with Keras 3.15.1.
 
@@ -79,11 +80,28 @@ pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Sequential> {
 /// The model is not built; it has something that Keras does not know; the file cannot be written.
 pub fn save(model: &mut Sequential, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let mut described = config::to_keras(path, model)?;
+    let mut described = describe(path, model)?;
     let mut file = Group::default();
     weights::write(path, model, &mut file)?;
     training::write(model, &mut described, &mut file)?;
     archive::write(path, &described, &file.to_bytes(path)?)
+}
+
+/// Fails where [`save`] would, its numbers not looked at.
+pub(super) fn check(model: &mut Sequential, path: &Path) -> Result<()> {
+    describe(path, model)?;
+    model.compile_config().map(drop)
+}
+
+/// Keras's description of the model, which can be read again.
+fn describe(path: &Path, model: &mut Sequential) -> Result<Value> {
+    let described = config::to_keras(path, model)?;
+    if described.to_string().len() > archive::CONFIG_MOST / 2 {
+        let hint = "save the weights alone, as `.weights.h5`";
+        return Err(Error::format(path, "the model has too many layers to describe in 2 MiB", hint));
+    }
+    Sequential::assemble(&config::from_keras(path, &described)?)?;
+    Ok(described)
 }
 
 /// Replaces the model's weights by those in a `.weights.h5`, `.keras` or older `.h5` file. All shapes are checked before

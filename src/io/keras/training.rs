@@ -10,6 +10,7 @@ use crate::io::hdf5::{Group, Hdf5, Numbers};
 use crate::losses::Loss;
 use crate::model::Sequential;
 use crate::optimizers::Optimizer;
+use crate::shape::Shape;
 use serde_json::{Value, json};
 
 const VARS: &str = "optimizer/vars";
@@ -27,14 +28,14 @@ const OURS_ALONE: [&str; 8] = [
 ];
 
 /// Compiles the model as Keras did, and lets the optimizer go on where it was. If this crate has not all of what it was
-/// compiled with, it stays not compiled: it predicts all the same.
+/// compiled with, it stays not compiled, and knows why: it predicts all the same.
 pub(super) fn read(model: &mut Sequential, training: Option<&Value>, h5: &mut Hdf5) {
     let Some(training) = training.and_then(Value::as_object).filter(|t| t.contains_key("loss")) else {
         return;
     };
     let compiled = compile(training).and_then(|config| model.compile_from_config(&config));
-    if compiled.and_then(|()| restore(model, h5)).is_err() {
-        model.uncompile();
+    if let Err(why) = compiled.and_then(|()| restore(model, h5)) {
+        model.leave_uncompiled(why.to_string());
     }
 }
 
@@ -61,7 +62,7 @@ fn compile(training: &Config) -> Result<Config> {
     drop_neutral(&mut about, &off);
     Loss::from_value(&json!({ "class_name": loss, "config": about }))?;
     if ["loss_weights", "weighted_metrics"].iter().any(|key| training.get(*key).is_some_and(|v| !empty(v))) {
-        return Err(Error::invalid("weighted losses and metrics", ""));
+        return Err(Error::invalid("handgrad has no weighted losses and metrics", ""));
     }
     let mut metrics = Vec::new();
     flatten(training.get("metrics").unwrap_or(&Value::Null), &mut metrics)?;
@@ -82,11 +83,39 @@ fn flatten(metrics: &Value, names: &mut Vec<String>) -> Result<()> {
         Value::Null => Ok(()),
         Value::Array(several) => several.iter().try_for_each(|metric| flatten(metric, names)),
         one => {
-            let (name, _) = class("a metric", one)?;
+            let (name, mut options) = class("a metric", one)?;
+            options.remove("name");
+            // Keras 3's name for a number type is an object.
+            if let Some(policy) = options.get("dtype").and_then(|d| d.pointer("/config/name")).cloned() {
+                options.insert("dtype".into(), policy);
+            }
+            drop_neutral(&mut options, &plain_metric());
+            options.retain(|_, value| !value.is_null());
+            if let Some((option, value)) = options.iter().next() {
+                let problem = format!("the metric `{name}` has `{option}` {value}, which handgrad cannot do");
+                return Err(Error::invalid(problem, ""));
+            }
             names.push(snake_case(&name));
             Ok(())
         }
     }
+}
+
+/// Options of Keras's metrics with the values that this crate computes them with. A `null` says so everywhere.
+fn plain_metric() -> [(&'static str, Value); 11] {
+    [
+        ("dtype", "float32".into()),
+        ("threshold", 0.5.into()),
+        ("thresholds", 0.5.into()),
+        ("k", 5.into()),
+        ("from_logits", false.into()),
+        ("label_smoothing", 0.into()),
+        ("axis", (-1).into()),
+        ("average", "macro".into()),
+        ("class_aggregation", "uniform_average".into()),
+        ("num_regressors", 0.into()),
+        ("reduction", "sum_over_batch_size".into()),
+    ]
 }
 
 /// Gives the optimizer its state, if the file has one.
@@ -97,18 +126,21 @@ fn restore(model: &mut Sequential, h5: &mut Hdf5) -> Result<()> {
     model.build_optimizer()?;
     let Some(optimizer) = model.optimizer_mut() else { return Ok(()) };
     let (first, order) = layout(optimizer)?;
-    let sizes: Vec<usize> = optimizer.slots().map(|slot| slot.shape().len()).collect();
+    let shapes: Vec<Shape> = optimizer.slots().map(|slot| slot.shape()).collect();
     if h5.datasets(VARS)?.len() != first + order.len() {
         return Ok(()); // compiled, and never trained
     }
     let [iterations] = h5.numbers::<i64>(&format!("{VARS}/0"))?[..] else {
-        return Err(Error::invalid("more than one count of steps", ""));
+        return Err(Error::invalid("its optimizer has more than one count of steps", ""));
     };
     let mut slots = Vec::new();
-    for (theirs, size) in order.into_iter().zip(sizes) {
+    for (theirs, shape) in order.into_iter().zip(shapes) {
         let place = format!("{VARS}/{}", first + theirs);
-        if h5.shape(&place)?.iter().product::<usize>() != size {
-            return Err(Error::invalid("an optimizer of another model", ""));
+        let found = h5.shape(&place)?;
+        if found != shape.dims() {
+            let problem =
+                format!("its optimizer is another model's: `{place}` is {found:?}, and should be {shape}");
+            return Err(Error::invalid(problem, ""));
         }
         slots.push(h5.numbers::<f32>(&place)?.into_iter().map(f64::from).collect());
     }
@@ -158,4 +190,44 @@ pub(super) fn write(model: &mut Sequential, described: &mut Value, file: &mut Gr
         vars.dataset(&(first + theirs).to_string(), Numbers::F32(dims, values));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::Dense;
+    use crate::model::Compile;
+    use std::path::Path;
+
+    /// As many numbers are not yet the same slot: the other shape would turn it around.
+    #[test]
+    fn a_slot_of_another_shape_is_another_model_s() {
+        let mut model = Sequential::new().with(Dense::new(3).use_bias(false));
+        model.build([2]).unwrap();
+        model.compile(Compile::new("mse").optimizer("adam")).unwrap();
+        let (mut described, path) = (json!({}), Path::new("a.keras"));
+        write(&mut model, &mut described, &mut Group::default()).unwrap();
+        for (shape, why) in [
+            (vec![2, 3], None),
+            (
+                vec![3, 2],
+                Some("its optimizer is another model's: `optimizer/vars/3` is [3, 2], and should be [2, 3]"),
+            ),
+            (
+                vec![6],
+                Some("its optimizer is another model's: `optimizer/vars/3` is [6], and should be [2, 3]"),
+            ),
+        ] {
+            let mut file = Group::default();
+            let vars = file.group("optimizer").group("vars");
+            vars.dataset("0", Numbers::I32(4));
+            vars.dataset("1", Numbers::F32(Vec::new(), vec![0.1]));
+            vars.dataset("2", Numbers::F32(vec![2, 3], vec![0.5; 6]));
+            vars.dataset("3", Numbers::F32(shape, vec![0.5; 6]));
+            let mut h5 = Hdf5::parse(path, file.to_bytes(path).unwrap()).unwrap();
+            read(&mut model, described.get("compile_config"), &mut h5);
+            assert_eq!(model.why_not_compiled(), why);
+            assert_eq!(model.optimizer_mut().map(|o| o.iterations()), why.is_none().then_some(4));
+        }
+    }
 }
