@@ -200,3 +200,24 @@ fn own_data_goes_on_with_the_model_that_it_began_with() {
     let (code, _, err) = train("--resume kept --scale none");
     assert!(code == Some(1) && err.contains("the same options for its columns"), "{err}");
 }
+
+/// A preset's model knows what its classes are called.
+#[test]
+fn a_saved_preset_answers_with_the_names_of_its_classes() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), data(2));
+    let saved = folder.path().join("saved");
+    let mut command = handgrad("train fashion-softmax --device reference --epochs 1 --verbose 0 --data");
+    command.arg(data.path()).arg("--save").arg(&saved);
+    assert_eq!(ran(command).0, Some(0));
+    let names = handgrad::data::Collection::named("fashion-mnist").unwrap().classes;
+    let mut command = handgrad("summary");
+    command.arg(&saved);
+    let (_, out, _) = ran(command);
+    assert!(out.contains("pictures of 28 × 28, grey") && out.contains(&names.join(", ")), "{out}");
+    let mut command = handgrad("predict --limit 1");
+    command.arg(&saved).arg(data.path().join("t10k-images-idx3-ubyte"));
+    let (code, out, err) = ran(command);
+    assert!(code == Some(0) && err.is_empty(), "{err}");
+    let name = out.lines().next().unwrap().split_once("[0]: ").unwrap().1;
+    assert!(names.contains(&name), "{out}");
+}

@@ -184,7 +184,9 @@ fn from_folder(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> R
         .classes
         .iter()
         .map(|class| {
-            names.iter().position(|n| n == class).map(|c| c as u32).ok_or_else(|| {
+            // A number stands for a name that no folder can have, as `T-shirt/top`.
+            let number = || class.parse().ok().filter(|&number: &usize| number < names.len());
+            names.iter().position(|n| n == class).or_else(number).map(|c| c as u32).ok_or_else(|| {
                 let known: Vec<&str> = names.iter().map(String::as_str).take(40).collect();
                 let hint = Error::unknown("class", class, &known).hint().unwrap_or_default().to_string();
                 Error::format(folder.join(class), "the model knows no such class", hint)

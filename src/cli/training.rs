@@ -1,9 +1,10 @@
 //! Training, from a model to its figures: what `train`, on presets and on own data, and `replay` share.
 
 use super::keep::{self, Interrupt, Kept};
+use super::own::NOTE;
 use super::say;
 use handgrad::callbacks::{Callback, EarlyStopping, TerminateOnNan};
-use handgrad::data::Dataset;
+use handgrad::data::{Dataset, Input, Meaning, Output};
 use handgrad::mistakes::Mistake;
 use handgrad::model::{Compile, Fit, History, Scores};
 use handgrad::presets::{Keep, Parts, Preset};
@@ -44,6 +45,15 @@ impl Training<'_> {
         model.build(self.data.train.sample_shape())?;
         let compile = Compile::new(self.preset.loss).optimizer((self.optimizer)()?).metric("accuracy");
         model.compile(compile)?;
+        if let Some(collection) = self.preset.source.collection() {
+            let names = collection.classes.iter().map(|name| name.to_string()).collect();
+            let output = Output::Classes { target: "class".into(), names };
+            let shape = self.data.train.sample_shape(); // [height, width] or [height, width, channels]
+            let [height, width, channels] =
+                [0, 1, 2].map(|axis| shape.dims().get(axis).copied().unwrap_or(1));
+            let input = Input::Pictures { height, width, channels };
+            model.set_note(NOTE, Meaning { input, output }.to_json()?);
+        }
         Ok(model)
     }
 
