@@ -66,9 +66,10 @@ fn mnist_lstm_reaches_98_percent_in_ten_epochs() {
     replay("mnist-lstm", None);
 }
 
-/// Fashion-MNIST is not in the repository: these run where `HANDGRAD_FASHION_MNIST` says where it is.
+/// Fashion-MNIST is not in the repository: these run where `HANDGRAD_FASHION_MNIST` says where it is. (Tests begin in the
+/// order of their names, the two long ones above first.)
 #[test]
-fn fashion() {
+fn the_models_of_fashion_mnist() {
     if std::env::var_os("HANDGRAD_FASHION_MNIST").is_none() {
         eprintln!("SKIPPED: HANDGRAD_FASHION_MNIST does not say where Fashion-MNIST is");
         return;
