@@ -197,6 +197,12 @@ pub trait Backend: Send + Sync + 'static {
     /// For people: the processor, its instruction set, its threads.
     fn describe(&self) -> String;
 
+    /// For people: all that decides the bits of its results. Devices that say the same compute the same, at any number of
+    /// threads.
+    fn arithmetic(&self) -> String {
+        self.describe()
+    }
+
     /// How many threads compute.
     fn threads(&self) -> usize {
         1

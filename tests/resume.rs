@@ -111,6 +111,24 @@ fn a_training_in_parts_is_a_training_in_one() {
 }
 
 /// The rate that a plateau had brought down, and the waiting for the next one, survive the stop.
+/// Bits are promised where the instructions are the same; where they are not, that is said.
+#[test]
+fn other_instructions_are_noticed() {
+    let folder = folder();
+    let at = dir(&folder);
+    let with = |isa: &str, arguments: &str| {
+        let mut command = handgrad(&format!("train xor --device cpu {arguments} {at}"));
+        command.env("HANDGRAD_ISA", isa);
+        succeeds(command)
+    };
+    let best = handgrad::Isa::available().next().unwrap().to_string();
+    assert!(!with("portable", "--epochs 1 --save").contains("note"));
+    assert!(!with("portable", "--epochs 2 --resume").contains("note"));
+    let note = format!("note      it began with (cpu: f32, portable) and goes on with (cpu: f32, {best})");
+    assert_eq!(with(&best, "--epochs 3 --resume").contains(&note), best != "portable");
+    assert!(!with(&best, "--epochs 4 --resume").contains("note"));
+}
+
 #[test]
 fn a_reduced_learning_rate_stays_reduced() {
     let data = noise();

@@ -52,6 +52,8 @@ pub(super) struct Kept {
     pub(super) folder: PathBuf,
     pub(super) checkpoints: Checkpoints,
     pub(super) before: Option<(Sequential, Resume)>,
+    /// What is worth knowing about how it goes on.
+    note: Option<String>,
 }
 
 impl Kept {
@@ -67,16 +69,17 @@ impl Kept {
         let seen = || fingerprint(parts);
         match (&arguments.save, &arguments.resume) {
             (Some(folder), _) => {
-                let said = said(arguments, name, recipe, device.name(), seen())?;
+                let said = said(arguments, name, recipe, device, seen())?;
                 let checkpoints = Checkpoints::create(folder)?.run(said);
-                Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None }))
+                Ok(Some(Kept { folder: folder.clone(), checkpoints, before: None, note: None }))
             }
             (None, Some(folder)) => {
                 let (model, resume, checkpoints) = Checkpoints::resume(folder, device)?;
                 let seen = seen();
                 check_data(resume.run(), &seen, folder, name == NAME)?;
-                let checkpoints = checkpoints.run(said(arguments, name, recipe, device.name(), seen)?);
-                Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)) }))
+                let note = other_arithmetic(resume.run(), device)?;
+                let checkpoints = checkpoints.run(said(arguments, name, recipe, device, seen)?);
+                Ok(Some(Kept { folder: folder.clone(), checkpoints, before: Some((model, resume)), note }))
             }
             (None, None) => Ok(None),
         }
@@ -95,7 +98,8 @@ impl Kept {
                 format!("give --epochs {done} or more"),
             ));
         }
-        say(format!("resuming  {folder}: {done} epochs were done{ended}"))
+        say(format!("resuming  {folder}: {done} epochs were done{ended}"))?;
+        self.note.as_ref().map_or(Ok(()), |note| say(format!("note      {note}")))
     }
 
     /// Says how to go on with `what`, which was interrupted after so many epochs, or within the next.
@@ -193,7 +197,7 @@ fn said(
     arguments: &Arguments,
     preset: &str,
     recipe: Option<&str>,
-    device: &str,
+    device: &Device,
     data: String,
 ) -> Result<Config> {
     let whole = |path: &Option<PathBuf>| match path {
@@ -214,11 +218,20 @@ fn said(
         ("limit", arguments.limit.into()),
         ("early-stopping", arguments.early_stopping.into()),
         ("reduce-lr", arguments.reduce_lr.into()),
-        ("device", device.into()),
+        ("device", device.name().into()),
+        ("arithmetic", device.arithmetic().into()),
         ("log", whole(&arguments.log)?),
         ("data", whole(&arguments.data)?),
         ("data_sha256", data.into()),
     ]))
+}
+
+/// What to say where the training goes on with other instructions, on another machine perhaps.
+fn other_arithmetic(said: &Config, device: &Device) -> Result<Option<String>> {
+    let (then, now) = (get::<String>(said, "arithmetic")?, device.arithmetic());
+    Ok(then.filter(|then| *then != now).map(|then| {
+        format!("it began with ({then}) and goes on with ({now}): figures will differ in their last digits")
+    }))
 }
 
 /// Checks that the training goes on with the data that it began with.

@@ -87,8 +87,12 @@ impl Backend for Cpu {
     }
 
     fn describe(&self) -> String {
-        let (isa, threads) = (self.isa, self.threads());
-        format!("cpu: f32, {isa}, {threads} thread{}", if threads == 1 { "" } else { "s" })
+        let threads = self.threads();
+        format!("{}, {threads} thread{}", self.arithmetic(), if threads == 1 { "" } else { "s" })
+    }
+
+    fn arithmetic(&self) -> String {
+        format!("cpu: f32, {}", self.isa)
     }
 
     fn threads(&self) -> usize {
