@@ -108,7 +108,17 @@ fn planted_faults_are_noticed() {
     // Every method of the trait that computes has its cases.
     let methods = include_str!("../src/backend.rs").lines().filter_map(|line| line.strip_prefix("    fn "));
     let ops: Vec<&str> = methods.filter_map(|method| method.split(['(', '<']).next()).collect();
-    let asked = ["name", "describe", "threads", "zeros", "indices", "begin_step", "end_step", "conv_scratch"];
+    let asked = [
+        "name",
+        "describe",
+        "arithmetic",
+        "threads",
+        "zeros",
+        "indices",
+        "begin_step",
+        "end_step",
+        "conv_scratch",
+    ];
     assert!(ops.len() > 40, "the trait is written otherwise: {ops:?}");
     // The faulty device does these step by step, so that a fault can strike each op of each step.
     let sequences = ["lstm", "lstm_backward"];
