@@ -220,4 +220,24 @@ fn a_saved_preset_answers_with_the_names_of_its_classes() {
     assert!(code == Some(0) && err.is_empty(), "{err}");
     let name = out.lines().next().unwrap().split_once("[0]: ").unwrap().1;
     assert!(names.contains(&name), "{out}");
+
+    // Class folders are called as the classes are; by its number only the one whose name no folder can have.
+    let pictures = folder.path().join("pictures");
+    for class in ["0", "Bag"] {
+        std::fs::create_dir_all(pictures.join(class)).unwrap();
+        let file = std::fs::File::create(pictures.join(class).join("a.png")).unwrap();
+        let mut encoder = png::Encoder::new(file, 28, 28);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.write_header().unwrap().write_image_data(&[100; 784]).unwrap();
+    }
+    let evaluated = || {
+        let mut command = handgrad("evaluate");
+        command.arg(&saved).arg("--images").arg(&pictures);
+        ran(command)
+    };
+    let (code, out, err) = evaluated();
+    assert!(code == Some(0) && out.contains("2 samples"), "{out}{err}");
+    std::fs::rename(pictures.join("Bag"), pictures.join("8")).unwrap();
+    let (code, _, err) = evaluated();
+    assert!(code == Some(1) && err.contains("the model knows no such class"), "{err}");
 }

@@ -3,7 +3,7 @@
 use super::own::{OF_READING, Reading};
 use super::predict::{Eye, open, table_meaning};
 use super::report::write_json;
-use super::show::{self, Figure};
+use super::show;
 use super::{say, table};
 use clap::Args;
 use handgrad::data::{
@@ -81,13 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             _ => None,
         };
         let names = show::class_names(&model, names);
-        // As `predict` decides: of a single number, a logit or margin by its sign.
-        let (mut outputs, figure) = (model.predict(data.x())?, Figure::of(&model));
-        if outputs.shape().last() == 1 {
-            let second: Vec<f64> = outputs.to_vec().iter().map(|&y| figure.read(&[y]).class as f64).collect();
-            outputs.view_mut().write(&second)?;
-        }
-        confusion(&ConfusionCounts::of(data.y(), &outputs)?, &names)?;
+        confusion(&ConfusionCounts::of(data.y(), &show::guesses(&mut model, data.x())?)?, &names)?;
     }
     Ok(())
 }
@@ -184,8 +178,9 @@ fn from_folder(model: &Sequential, meaning: Option<Meaning>, folder: &Path) -> R
         .classes
         .iter()
         .map(|class| {
-            // A number stands for a name that no folder can have, as `T-shirt/top`.
-            let number = || class.parse().ok().filter(|&number: &usize| number < names.len());
+            // Its number stands for a name that no folder can have, as `T-shirt/top`.
+            let no_folder = |&number: &usize| names.get(number).is_some_and(|name| name.contains('/'));
+            let number = || class.parse().ok().filter(no_folder);
             names.iter().position(|n| n == class).or_else(number).map(|c| c as u32).ok_or_else(|| {
                 let known: Vec<&str> = names.iter().map(String::as_str).take(40).collect();
                 let hint = Error::unknown("class", class, &known).hint().unwrap_or_default().to_string();

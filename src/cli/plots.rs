@@ -1,7 +1,7 @@
 //! The pictures of a training: `handgrad train PRESET --plots DIR`.
 
-use super::say;
 use super::train::Arguments;
+use super::{say, show};
 use handgrad::data::{AtomicFile, Dataset};
 use handgrad::model::History;
 use handgrad::presets::{Parts, Preset};
@@ -87,7 +87,7 @@ impl Plots {
             About::Numbers => {}
             About::Gate => save("boundary", viz::boundary(model, seen).title(name).draw()?)?,
             About::Classes(classes) | About::Images(classes) => {
-                let guesses = model.predict(seen.x())?;
+                let guesses = show::guesses(model, seen.x())?;
                 save("confusion", Confusion::of(seen, &guesses)?.classes(classes).title(name).draw()?)?;
                 if let About::Images(_) = about {
                     let first: Vec<usize> = (0..seen.len().min(20)).collect();

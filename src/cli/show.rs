@@ -2,8 +2,8 @@
 
 use anstream::{AutoStream, ColorChoice};
 use handgrad::config::{Config, FromValue};
-use handgrad::data::{Colours, Picture};
-use handgrad::{Loss, Result, Sequential};
+use handgrad::data::{Colours, Features, Picture};
+use handgrad::{Loss, Result, Sequential, Tensor};
 
 /// From dark to bright, for output without colours.
 const RAMP: &[u8] = b" .:-=+*#%@";
@@ -134,6 +134,17 @@ impl Figure {
     }
 }
 
+/// What the model predicts for samples of classes, so that ½ is the border of a single number, as it is of a probability: 0 or
+/// 1 by the sign of a logit or margin. All else as it is.
+pub(super) fn guesses(model: &mut Sequential, x: &Features) -> Result<Tensor> {
+    let (mut outputs, figure) = (model.predict(x)?, Figure::of(model));
+    if outputs.shape().sample().len() == 1 && matches!(figure, Figure::Logit | Figure::Margin) {
+        let signs: Vec<f64> = outputs.to_vec().iter().map(|&y| figure.read(&[y]).class as f64).collect();
+        outputs.view_mut().write(&signs)?;
+    }
+    Ok(outputs)
+}
+
 /// The loss that the model was trained with.
 pub(super) fn loss(model: &Sequential) -> Option<Loss> {
     let compiled = model.compile_config().ok().flatten()?;
@@ -226,6 +237,25 @@ mod tests {
             assert_eq!((&verdict.figures[..], verdict.class), (&figures[..], class), "{figure:?} {output}");
         }
         assert_eq!(Figure::Logit.read(&[1.0, 3.0, 3.0]).class, 1);
+    }
+
+    /// 0.25 is a probability below the border, and a logit above it.
+    #[test]
+    fn guesses_are_on_their_side_of_the_border() {
+        use handgrad::model::Compile;
+        let x = Features::from_rows(&[[-1.0], [0.25], [1.0]]).unwrap();
+        let guesses_of = |loss: Loss| {
+            let mut model = Sequential::new().with(handgrad::layers::Dense::new(1).use_bias(false));
+            model.build([1]).unwrap();
+            let mut weights = model.get_weights().unwrap();
+            weights[0].values = vec![1.0];
+            model.set_weights(&weights).unwrap();
+            model.compile(Compile::new(loss)).unwrap();
+            guesses(&mut model, &x).unwrap().to_vec()
+        };
+        assert_eq!(guesses_of(Loss::BinaryCrossentropy { from_logits: true }), [0.0, 1.0, 1.0]);
+        assert_eq!(guesses_of(Loss::Hinge), [0.0, 1.0, 1.0]);
+        assert_eq!(guesses_of(Loss::MeanSquaredError), [-1.0, 0.25, 1.0]);
     }
 
     /// By the last layer that changes numbers; without an activation there, by the loss.

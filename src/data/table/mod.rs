@@ -1,9 +1,11 @@
 //! Tables: named columns of numbers or texts, some cells of which may be missing.
 
 mod csv;
+mod file;
 
+pub use csv::CsvOptions;
 pub(super) use csv::Spelling;
-pub use csv::{CsvFile, CsvOptions};
+pub use file::CsvFile;
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
