@@ -22,7 +22,7 @@ use super::pack::{Matrix, pack};
 use super::parallel::{Pieces, rows_per_task};
 use super::pool::{images, span};
 use super::simd::Isa;
-use super::tile::{self, Tail, Tile, Walk};
+use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -332,21 +332,21 @@ impl Forward<'_> {
                     let last = slivers.parts().min(first + end - unit);
                     let (image, at) = lines.start(w, line);
                     let (a, c) = (x.window(w, image, at), position(w, image, at) * filters + j * nr);
-                    for rows in (first..last).map(|i| slivers.part(i)) {
-                        let t = Tile {
-                            a: x.data[a + rows.start * walk.row..].as_ptr(),
-                            b: packed[j * taps * nr..].as_ptr(),
-                            b_row: nr,
-                            c: y.start().wrapping_add(c + rows.start * c_row),
-                            c_row,
-                            rows: rows.len(),
-                            columns: nr.min(filters - j * nr),
-                            column: j * nr,
-                        };
-                        // SAFETY: every window lies inside the images, the panel has as many rows as there are taps,
-                        // and no other unit has these rows of y.
-                        unsafe { tile::compute(isa, &t, &walk, &tail) };
-                    }
+                    let row = slivers.part(first).start;
+                    let t = Tiles {
+                        a: x.data[a + row * walk.row..].as_ptr(),
+                        a_sliver: None,
+                        slivers: slivers.some(first..last),
+                        b: packed[j * taps * nr..].as_ptr(),
+                        b_row: nr,
+                        c: y.start().wrapping_add(c + row * c_row),
+                        c_row,
+                        columns: nr.min(filters - j * nr),
+                        column: j * nr,
+                    };
+                    // SAFETY: every window lies inside the images, the panel has as many rows as there are taps, and no
+                    // other unit has these rows of y.
+                    unsafe { tile::compute(isa, &t, &walk, &tail) };
                     unit += last - first;
                 }
             }

@@ -12,7 +12,7 @@ use super::pack::{Matrix, PackPanels, pack};
 use super::parallel::{self, OWN, Pieces, rows_per_task};
 use super::pool::images;
 use super::simd::{Isa, Kernel, Simd};
-use super::tile::{self, Tail, Tile, Walk};
+use super::tile::{self, Tail, Tiles, Walk};
 use crate::error::Result;
 use crate::tensor::{View, ViewMut};
 use crate::window::Window;
@@ -146,21 +146,21 @@ impl BackwardKernel<'_> {
                     let a = x.window(w, block.image, at) + r0 * jump[0] + r1 * jump[1] + r2 * jump[2];
                     let before = run * each.parts();
                     let of_run = slivers.start.max(before) - before..each.parts().min(slivers.end - before);
-                    for rows in of_run.map(|i| each.part(i)) {
-                        let t = Tile {
-                            a: x.data[a + rows.start..].as_ptr(),
-                            b: panel.as_ptr(),
-                            b_row: nr,
-                            c: dk.wrapping_add((run * len + rows.start) * filters + j),
-                            c_row: filters,
-                            rows: rows.len(),
-                            columns,
-                            column: j,
-                        };
-                        // SAFETY: every window lies inside the images, the panel has a row for each position, and no
-                        // other task has these rows of this partial sum.
-                        unsafe { tile::compute(isa, &t, &walk, &tail) };
-                    }
+                    let row = each.part(of_run.start).start;
+                    let t = Tiles {
+                        a: x.data[a + row..].as_ptr(),
+                        a_sliver: None,
+                        slivers: each.some(of_run),
+                        b: panel.as_ptr(),
+                        b_row: nr,
+                        c: dk.wrapping_add((run * len + row) * filters + j),
+                        c_row: filters,
+                        columns,
+                        column: j,
+                    };
+                    // SAFETY: every window lies inside the images, the panel has a row for each position, and no other
+                    // task has these rows of this partial sum.
+                    unsafe { tile::compute(isa, &t, &walk, &tail) };
                 }
             }
         });
@@ -280,21 +280,20 @@ impl BackwardInput<'_> {
                         let image = images.start + image;
                         let from = position(w, image, [d, h, o]) * filters;
                         let to = (((image * w.input[0] + z) * w.input[1] + y) * w.input[2] + x) * c + j * nr;
-                        for rows in (0..slivers.parts()).map(|i| slivers.part(i)) {
-                            let t = Tile {
-                                a: dz[from + rows.start * row..].as_ptr(),
-                                b: b.as_ptr(),
-                                b_row: nr,
-                                c: dx.start().wrapping_add(to + rows.start * c_row),
-                                c_row,
-                                rows: rows.len(),
-                                columns: nr.min(c - j * nr),
-                                column: j * nr,
-                            };
-                            // SAFETY: dz has a row of F for each position, the panel F rows, and the tap of each
-                            // position lies in the input; these images and channels are this task's.
-                            unsafe { tile::compute(isa, &t, &walk, &Tail::ADD) };
-                        }
+                        let t = Tiles {
+                            a: dz[from..].as_ptr(),
+                            a_sliver: None,
+                            slivers,
+                            b: b.as_ptr(),
+                            b_row: nr,
+                            c: dx.start().wrapping_add(to),
+                            c_row,
+                            columns: nr.min(c - j * nr),
+                            column: j * nr,
+                        };
+                        // SAFETY: dz has a row of F for each position, the panel F rows, and the tap of each position
+                        // lies in the input; these images and channels are this task's.
+                        unsafe { tile::compute(isa, &t, &walk, &Tail::ADD) };
                     }
                 }
             }

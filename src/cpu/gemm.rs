@@ -38,7 +38,7 @@ use super::caches::caches;
 use super::pack::{Matrix, PackPanels, PackSlivers, pack, pack_rows};
 use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
-use super::tile::{self, Tail, Tile, Walk};
+use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
 use crate::backend::Gemm;
 use crate::error::{Error, Result};
@@ -53,8 +53,6 @@ const NC: usize = SHARED / KC / 96 * 96;
 const MC: usize = 160;
 /// Floats of B that are packed at once, if they are more than one block.
 const CHUNK: usize = 128 * 1024;
-/// A block of B of up to so many floats stays in L1 as a whole: its panels pass over a sliver of A, not the reverse.
-const SMALL: usize = 4096;
 /// Blocks along k begin at multiples of this.
 const STEP: usize = 16;
 /// B is packed when C has more rows than this, or, where its rows lie far apart, than two tiles.
@@ -165,6 +163,17 @@ impl Cut {
     /// Into as many parts as are needed for none to be longer than `most`; one, if there is nothing to cut.
     pub(super) fn at_most(len: usize, most: usize) -> Cut {
         Cut::new(len, len.div_ceil(most).max(1))
+    }
+
+    /// The parts of `range` alone.
+    pub(super) fn some(&self, range: Range<usize>) -> Cut {
+        let longer = self.longer.saturating_sub(range.start).min(range.len());
+        Cut { parts: range.len(), size: self.size, longer }
+    }
+
+    /// How long the first parts are and how many are so long, then the same of the rest.
+    pub(super) fn sizes(&self) -> [(usize, usize); 2] {
+        [(self.size + 1, self.longer), (self.size, self.parts - self.longer)]
     }
 
     /// How many parts there are.
@@ -428,7 +437,12 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                         _ => isa.run(PackSlivers { a, kc, slivers, wide, packed: &mut *own }),
                     }
                 }
-                let tile = |jr: usize, ir: usize| {
+                let (a, a_sliver, walk) = match pack_a {
+                    true if a.col == 1 => (own.as_ptr(), None, Walk::matrix(kc, 1, kc)),
+                    true => (own.as_ptr(), Some(wide * kc), Walk::matrix(1, wide, kc)),
+                    false => (a.at(first, steps.start), None, Walk::matrix(a.row, a.col, kc)),
+                };
+                for jr in panels.clone() {
                     let (b, b_row) = match jr < self.in_place {
                         true => (self.b.at(steps.start, jr * nr), self.b.row),
                         false => {
@@ -436,30 +450,21 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                             (self.packed[row * nr..].as_ptr(), nr)
                         }
                     };
-                    let rows = slivers.part(ir);
-                    let (row, column) = (first + rows.start, self.column + jr * nr);
-                    let (a, walk) = match pack_a {
-                        true if a.col == 1 => (own[rows.start * kc..].as_ptr(), Walk::matrix(kc, 1, kc)),
-                        true => (own[ir * wide * kc..].as_ptr(), Walk::matrix(1, wide, kc)),
-                        false => (a.at(row, steps.start), Walk::matrix(a.row, a.col, kc)),
-                    };
-                    let t = Tile {
+                    let column = self.column + jr * nr;
+                    let t = Tiles {
                         a,
+                        a_sliver,
+                        slivers,
                         b,
                         b_row,
-                        c: self.c.start().wrapping_add(self.first + row * self.c_row + column),
+                        c: self.c.start().wrapping_add(self.first + first * self.c_row + column),
                         c_row: self.c_row,
-                        rows: rows.len(),
                         columns: nr.min(self.columns - jr * nr),
                         column,
                     };
                     // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns: it is
-                    // packed, or lies whole in B. The tile lies in C, and no other task has these rows and panels.
+                    // packed, or lies whole in B. The tiles lie in C, and no other task has these rows and panels.
                     unsafe { tile::compute(isa, &t, &walk, &tail) };
-                };
-                match panels.len() * nr * kc > SMALL {
-                    true => panels.clone().for_each(|jr| (0..slivers.parts()).for_each(|ir| tile(jr, ir))),
-                    false => (0..slivers.parts()).for_each(|ir| panels.clone().for_each(|jr| tile(jr, ir))),
                 }
             }
         }

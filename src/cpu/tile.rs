@@ -25,6 +25,7 @@
 //! Source: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee and van de Geijn
 //! 2015, "BLIS".
 
+use super::gemm::Cut;
 use super::simd::{Isa, Kernel, Lanes, Simd};
 
 /// Registers in a row of a full tile.
@@ -108,41 +109,43 @@ impl Tail<'_> {
     }
 }
 
-/// Where a tile's operands are.
+/// A column of tiles: rows of A, sliver after sliver, times one panel of B.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
-    /// The tile's first row in A.
+pub(super) struct Tiles {
+    /// The first row in A.
     pub(super) a: *const f32,
+    /// From a sliver's beginning to the next one's in A; if `None`, as many rows further as it has.
+    pub(super) a_sliver: Option<usize>,
+    /// The rows, cut into slivers of up to MR.
+    pub(super) slivers: Cut,
     /// B's panel: NR columns, of which those past `columns` may hold anything.
     pub(super) b: *const f32,
     /// From a row of B to the next.
     pub(super) b_row: usize,
-    /// The tile in C.
+    /// The first tile in C.
     pub(super) c: *mut f32,
     /// From a row of C to the next.
     pub(super) c_row: usize,
-    /// Rows, up to MR.
-    pub(super) rows: usize,
     /// Columns, up to NR.
     pub(super) columns: usize,
-    /// The tile's first column in the bias.
+    /// The first column in the bias.
     pub(super) column: usize,
 }
 
-/// Computes a tile of C.
+/// Computes some tiles of C.
 ///
 /// # Safety
-/// `t.a` must be readable wherever `walk` goes in `t.rows` rows; `t.b` in as many rows as the walk has steps, of one
-/// register if `t.columns` fit into one, else of NR; `t.c` must be `t.rows` rows of `t.columns`, lent to nobody else.
-/// There are 1 to MR rows.
+/// `t.a` must be readable wherever `walk` goes in all rows of `t.slivers`; `t.b` in as many rows as the walk has steps,
+/// of one register if `t.columns` fit into one, else of NR; `t.c` must be as many rows of `t.columns`, lent to nobody
+/// else. No sliver has more than MR rows.
 #[inline]
-pub(super) unsafe fn compute(isa: Isa, t: &Tile, walk: &Walk, tail: &Tail) {
+pub(super) unsafe fn compute(isa: Isa, t: &Tiles, walk: &Walk, tail: &Tail) {
     isa.run(Compute { t, walk, tail });
 }
 
-/// A tile whose operands our caller vouches for: made in [`compute`] alone.
+/// Tiles whose operands our caller vouches for: made in [`compute`] alone.
 struct Compute<'a> {
-    t: &'a Tile,
+    t: &'a Tiles,
     walk: &'a Walk,
     tail: &'a Tail<'a>,
 }
@@ -153,25 +156,33 @@ impl Kernel for Compute<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Compute { t, walk, tail } = self;
-        /// One arm for each height, with the constants filled in.
-        macro_rules! heights {
-            ($($mr:literal)*) => {
-                match t.rows {
-                    // A constant condition: heights that this set has no tile for are not even compiled.
-                    $($mr => if const { $mr <= rows_of_tile::<S>() } {
-                        if t.columns > S::LANES {
-                            // SAFETY: who called `compute` vouches for all of it.
-                            unsafe { of_size::<S, $mr, NV>(s, t, walk, tail) }
-                        } else {
-                            // SAFETY: as above.
-                            unsafe { of_size::<S, $mr, 1>(s, t, walk, tail) }
-                        }
-                    })*
-                    rows => debug_assert!(false, "a tile of {rows} rows"),
-                }
-            };
+        let (mut a, mut c) = (t.a, t.c);
+        // A cut has parts of two sizes, the longer ones first.
+        for (rows, count) in t.slivers.sizes() {
+            let next = t.a_sliver.unwrap_or(rows * walk.row);
+            /// One arm for each height, with the constants filled in.
+            macro_rules! heights {
+                ($($mr:literal)*) => {
+                    match rows {
+                        // A constant condition: heights that this set has no tile for are not even compiled.
+                        $($mr => if const { $mr <= rows_of_tile::<S>() } {
+                            for _ in 0..count {
+                                if t.columns > S::LANES {
+                                    // SAFETY: who called `compute` vouches for all of it.
+                                    unsafe { of_size::<S, $mr, NV>(s, a, c, t, walk, tail) }
+                                } else {
+                                    // SAFETY: as above.
+                                    unsafe { of_size::<S, $mr, 1>(s, a, c, t, walk, tail) }
+                                }
+                                (a, c) = (a.wrapping_add(next), c.wrapping_add($mr * t.c_row));
+                            }
+                        })*
+                        rows => debug_assert!(rows == 0 || count == 0, "tiles of {rows} rows"),
+                    }
+                };
+            }
+            heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
         }
-        heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 }
 
@@ -205,34 +216,42 @@ macro_rules! each_row {
     };
 }
 
-/// [`compute`] for one size of the tile, all of it in registers.
+/// One tile, from row `a` on, at `c`, all of it in registers.
 ///
 /// # Safety
 /// As for [`compute`], with MR rows and up to NV registers of columns.
 #[inline(always)]
-unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, walk: &Walk, tail: &Tail) {
+unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    a: *const f32,
+    c: *mut f32,
+    t: &Tiles,
+    walk: &Walk,
+    tail: &Tail,
+) {
     let mut sums = [[s.splat(0.0); NV]; MR];
     if tail.beta != 0.0 {
         // C will be read when the sums are done; by then it is here.
         for i in 0..MR {
-            s.prefetch(t.c.wrapping_add(i * t.c_row));
-            s.prefetch(t.c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
+            s.prefetch(c.wrapping_add(i * t.c_row));
+            s.prefetch(c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
         }
     }
-    let mut b = t.b;
-    // One pointer for every three rows: the rows between are at 1 and 2 strides from it, which an address can hold.
-    // (Left alone, the compiler adds the stride row after row: a chain of MR additions a step, as long as the sums'.)
-    let mut starts = [t.a; MAX_STARTS];
-    for (i, start) in starts.iter_mut().enumerate() {
-        *start = apart(t.a.wrapping_add(3 * i * walk.row));
-    }
-    for r0 in 0..walk.runs[0] {
-        for r1 in 0..walk.runs[1] {
-            for r2 in 0..walk.runs[2] {
-                let run = r0 * walk.jump[0] + r1 * walk.jump[1] + r2 * walk.jump[2];
-                let mut a = starts;
-                for a in &mut a {
-                    *a = a.wrapping_add(run); // not by `map`, which may become a call
+    let (row, step, b_row) = (walk.row, walk.step, t.b_row);
+    let (mut b, mut run_0) = (t.b, a);
+    // Pointers move by additions, and nothing is prepared ahead of the loops: the less there is to do between two tiles,
+    // the sooner the next one's multiply-adds follow, and the processor does not notice the border.
+    for _ in 0..walk.runs[0] {
+        let mut run_1 = run_0;
+        for _ in 0..walk.runs[1] {
+            let mut run_2 = run_1;
+            for _ in 0..walk.runs[2] {
+                // One pointer for every three rows: the rows between are at 1 and 2 strides from it, which an address can
+                // hold. (Left alone, the compiler adds the stride row after row: a chain of MR additions a step, as long
+                // as the sums'.)
+                let mut a = [run_2; MAX_STARTS];
+                for (i, a) in a.iter_mut().enumerate().skip(1) {
+                    *a = apart(run_2.wrapping_add(3 * i * row));
                 }
                 for _ in 0..walk.len {
                     let mut bs = [s.splat(0.0); NV];
@@ -242,21 +261,24 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, wal
                     }
                     each_row!(MR, |i| {
                         // SAFETY: the caller vouches for the walk through A.
-                        let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * walk.row) });
+                        let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * row) });
                         for (sum, bj) in sums[i].iter_mut().zip(bs) {
                             *sum = ai.mul_add(bj, *sum);
                         }
                     });
                     for a in &mut a {
-                        *a = a.wrapping_add(walk.step); // past the last element after the last step
+                        *a = a.wrapping_add(step); // past the last element after the last step
                     }
-                    b = b.wrapping_add(t.b_row);
+                    b = b.wrapping_add(b_row);
                 }
+                run_2 = run_2.wrapping_add(walk.jump[2]);
             }
+            run_1 = run_1.wrapping_add(walk.jump[1]);
         }
+        run_0 = run_0.wrapping_add(walk.jump[0]);
     }
     // SAFETY: the caller vouches for MR rows of C.
-    unsafe { finish(s, t, sums, tail) }
+    unsafe { finish(s, c, t, sums, tail) }
 }
 
 /// Writes the sums to C.
@@ -266,7 +288,8 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(s: S, t: &Tile, wal
 #[inline(always)]
 unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     s: S,
-    t: &Tile,
+    c: *mut f32,
+    t: &Tiles,
     sums: [[S::V; NV]; MR],
     tail: &Tail,
 ) {
@@ -276,7 +299,7 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
         each_row!(MR, |i| {
             for (j, v) in sums[i].into_iter().enumerate() {
                 // SAFETY: row i and LANES columns from j · LANES on are inside the tile.
-                unsafe { s.store(v, t.c.add(i * t.c_row + j * S::LANES)) };
+                unsafe { s.store(v, c.add(i * t.c_row + j * S::LANES)) };
             }
         });
         return;
@@ -296,7 +319,7 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
             // SAFETY: row i and columns from j · LANES on are inside the tile; the last register of a ragged tile is
             // loaded and stored in part.
             unsafe {
-                let c = t.c.add(i * t.c_row + j * S::LANES);
+                let c = c.add(i * t.c_row + j * S::LANES);
                 let whole = ragged == 0 || j + 1 < NV;
                 if tail.beta != 0.0 {
                     let old = if whole { s.load(c) } else { s.load_part(c, ragged) };
