@@ -339,6 +339,7 @@ impl Forward<'_> {
                         slivers: slivers.some(first..last),
                         b: packed[j * taps * nr..].as_ptr(),
                         b_row: nr,
+                        b_ends: false,
                         c: y.start().wrapping_add(c + row * c_row),
                         c_row,
                         columns: nr.min(filters - j * nr),

@@ -14,7 +14,7 @@
 //! Packing makes neighbours of what the microkernel reads one after the other. It costs a pass over the operand:
 //!
 //! - B is packed when it is transposed, or when enough rows of C will read it again. Otherwise the panels lie where
-//!   they are, and only a last one that is narrower than NR is packed, to be filled up with zeros.
+//!   they are, and a last one that is narrower than NR is read with a mask.
 //! - A is packed when enough panels will read it again, and it is transposed or its rows lie far apart: each step of a
 //!   transposed A is a line of its own, and lines a power of two apart displace each other in the caches. Rows along k
 //!   keep their order, and only move together: the microkernel walks through MR of them at once, as fast as through a
@@ -59,6 +59,7 @@ const STEP: usize = 16;
 const FEW_ROWS: usize = 64;
 /// A transposed A is packed when C has more columns than this, and k more steps.
 const FEW_COLUMNS: usize = 64;
+const FEW_COLUMNS_A: usize = 256;
 /// Rows that are so many numbers apart are far apart: lines of a panel displace each other in L1.
 const FAR: usize = 512;
 /// Multiply-adds of one task, at least: some 10 µs.
@@ -78,10 +79,9 @@ fn rows_of_block() -> usize {
     (caches().l2 / 4 / (4 * KC)).clamp(48, MC)
 }
 
-/// How many panels of B stay where they are.
-fn in_place(b: Matrix, m: usize, columns: usize, (mr, nr): (usize, usize)) -> usize {
-    let few = if b.row < FAR { FEW_ROWS } else { 2 * mr };
-    if b.col != 1 || m > few { 0 } else { columns / nr }
+/// Whether B's panels stay where they are.
+fn in_place(b: Matrix, m: usize, (mr, _): (usize, usize)) -> bool {
+    b.col == 1 && m <= if b.row < FAR { FEW_ROWS } else { 2 * mr }
 }
 
 /// Steps of C = A B in blocks: up to KC each.
@@ -208,16 +208,17 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
         for jc in (0..n).step_by(widest) {
             let nc = widest.min(n - jc);
             let panels = nc.div_ceil(nr);
-            let in_place = in_place(b, m, nc, (mr, nr));
+            let in_place = in_place(b, m, (mr, nr));
+            let to_pack = if in_place { 0 } else { panels };
             // As many blocks along k at once as L2 holds of B: fewer forks and joins.
-            let some = (CHUNK / (KC * nr * (panels - in_place).max(1))).max(1);
+            let some = (CHUNK / (KC * nr * to_pack.max(1))).max(1);
             for first in (0..blocks.parts()).step_by(some) {
                 let chunk = first..blocks.parts().min(first + some);
                 let start = block_of_k(first).start;
                 let steps = block_of_k(chunk.end - 1).end - start;
                 let b = b.from(start, jc);
-                let packed = &mut buffer[..(panels - in_place) * steps * nr];
-                pack(cpu, b, steps, in_place * nr..nc, packed);
+                let packed = &mut buffer[..to_pack * steps * nr];
+                pack(cpu, b, steps, 0..nc, packed);
                 let rows = Rows {
                     isa: cpu.isa,
                     tile: (mr, nr),
@@ -269,8 +270,8 @@ fn is_deep([m, n, k]: [usize; 3], a: Matrix, b: Matrix) -> bool {
 /// C = tail(A B): a partial sum for each block along k, added in their order.
 fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], tail: Tail) {
     let (tile, blocks) = (tile::size(cpu.isa), blocks_of(k));
-    let (parts, panels, in_place) = (blocks.parts(), n.div_ceil(tile.1), in_place(b, m, n, tile));
-    let (packs_from, width) = (in_place * tile.1, (panels - in_place) * tile.1);
+    let (parts, panels, in_place) = (blocks.parts(), n.div_ceil(tile.1), in_place(b, m, tile));
+    let width = if in_place { 0 } else { panels * tile.1 };
     parallel::with_shared(|buffer| {
         let (sums, packed) = buffer.split_at_mut(parts * m * n);
         let packed = &mut packed[..k * width];
@@ -279,8 +280,8 @@ fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], t
             let steps = steps_of(blocks, k, p);
             // SAFETY: blocks do not overlap.
             let panels = unsafe { pieces.piece(steps.start * width..steps.end * width) };
-            let b = b.from(steps.start, packs_from);
-            cpu.isa.run(PackPanels { b, columns: n - packs_from, kc: steps.len(), panels });
+            let b = b.from(steps.start, 0);
+            cpu.isa.run(PackPanels { b, columns: n, kc: steps.len(), panels });
         });
         let slices = Cut::at_most(m, FEW_ROWS);
         let (packed, all) = (&*packed, Pieces::new(&mut *sums));
@@ -332,9 +333,9 @@ pub(super) fn multiply_panels(
         isa,
         tile,
         a,
-        b: a, // not read: no panel is in place
+        b: a, // not read: its panels are packed
         packed: panels,
-        in_place: 0,
+        in_place: false,
         packs_a: true,
         steps: panel_rows,
         blocks: (0..blocks.parts()).map(|i| (steps_of(blocks, k, i), tail.of_block(i, blocks.parts()))),
@@ -398,9 +399,9 @@ struct Rows<'a, I> {
     tile: (usize, usize),
     a: Matrix<'a>,
     b: Matrix<'a>,
-    /// B's panels, but for the first `in_place`, which lie in B itself.
+    /// B's panels, unless they lie in B itself.
     packed: &'a [f32],
-    in_place: usize,
+    in_place: bool,
     /// Whether A is packed where it is worth it.
     packs_a: bool,
     /// Rows of a panel.
@@ -424,8 +425,12 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
         let (blocks, wide) = (Cut::at_most(slice.len(), rows_of_block()), mr.next_power_of_two());
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
-            let far = a.col != 1 || a.row >= FAR;
-            let pack_a = self.packs_a && far && (panels.len() * nr).min(kc) > FEW_COLUMNS;
+            let columns = panels.len() * nr;
+            let pack_a = self.packs_a
+                && match a.col {
+                    1 => a.row >= FAR && columns >= FEW_COLUMNS_A,
+                    _ => columns.min(kc) > FEW_COLUMNS,
+                };
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
                 let first = slice.start + block.start;
@@ -443,12 +448,9 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     false => (a.at(first, steps.start), None, Walk::matrix(a.row, a.col, kc)),
                 };
                 for jr in panels.clone() {
-                    let (b, b_row) = match jr < self.in_place {
+                    let (b, b_row) = match self.in_place {
                         true => (self.b.at(steps.start, jr * nr), self.b.row),
-                        false => {
-                            let row = (jr - self.in_place) * self.steps + steps.start;
-                            (self.packed[row * nr..].as_ptr(), nr)
-                        }
+                        false => (self.packed[(jr * self.steps + steps.start) * nr..].as_ptr(), nr),
                     };
                     let column = self.column + jr * nr;
                     let t = Tiles {
@@ -457,13 +459,14 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                         slivers,
                         b,
                         b_row,
+                        b_ends: self.in_place,
                         c: self.c.start().wrapping_add(self.first + first * self.c_row + column),
                         c_row: self.c_row,
                         columns: nr.min(self.columns - jr * nr),
                         column,
                     };
-                    // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns: it is
-                    // packed, or lies whole in B. The tiles lie in C, and no other task has these rows and panels.
+                    // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns if it is
+                    // packed, of as many as B has there if it is not. The tiles lie in C, and no other task has these rows and panels.
                     unsafe { tile::compute(isa, &t, &walk, &tail) };
                 }
             }

@@ -118,10 +118,12 @@ pub(super) struct Tiles {
     pub(super) a_sliver: Option<usize>,
     /// The rows, cut into slivers of up to MR.
     pub(super) slivers: Cut,
-    /// B's panel: NR columns, of which those past `columns` may hold anything.
+    /// B's panel.
     pub(super) b: *const f32,
     /// From a row of B to the next.
     pub(super) b_row: usize,
+    /// Whether the panel has but `columns` columns; else it has NR, of which those past `columns` may hold anything.
+    pub(super) b_ends: bool,
     /// The first tile in C.
     pub(super) c: *mut f32,
     /// From a row of C to the next.
@@ -136,8 +138,8 @@ pub(super) struct Tiles {
 ///
 /// # Safety
 /// `t.a` must be readable wherever `walk` goes in all rows of `t.slivers`; `t.b` in as many rows as the walk has steps,
-/// of one register if `t.columns` fit into one, else of NR; `t.c` must be as many rows of `t.columns`, lent to nobody
-/// else. No sliver has more than MR rows.
+/// of `t.columns` if `t.b_ends`, else of NR; `t.c` must be as many rows of `t.columns`, lent to nobody else. No sliver has
+/// more than MR rows, no panel more than NR columns.
 #[inline]
 pub(super) unsafe fn compute(isa: Isa, t: &Tiles, walk: &Walk, tail: &Tail) {
     isa.run(Compute { t, walk, tail });
@@ -156,36 +158,66 @@ impl Kernel for Compute<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Compute { t, walk, tail } = self;
-        let (mut a, mut c) = (t.a, t.c);
-        // A cut has parts of two sizes, the longer ones first.
-        for (rows, count) in t.slivers.sizes() {
-            let next = t.a_sliver.unwrap_or(rows * walk.row);
-            /// One arm for each height, with the constants filled in.
-            macro_rules! heights {
-                ($($mr:literal)*) => {
-                    match rows {
-                        // A constant condition: heights that this set has no tile for are not even compiled.
-                        $($mr => if const { $mr <= rows_of_tile::<S>() } {
-                            for _ in 0..count {
-                                if t.columns > S::LANES {
-                                    // SAFETY: who called `compute` vouches for all of it.
-                                    unsafe { of_size::<S, $mr, NV>(s, a, c, t, walk, tail) }
-                                } else {
-                                    // SAFETY: as above.
-                                    unsafe { of_size::<S, $mr, 1>(s, a, c, t, walk, tail) }
-                                }
-                                (a, c) = (a.wrapping_add(next), c.wrapping_add($mr * t.c_row));
-                            }
-                        })*
-                        rows => debug_assert!(rows == 0 || count == 0, "tiles of {rows} rows"),
-                    }
-                };
-            }
-            heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+        if t.columns > S::LANES && (!t.b_ends || t.columns % S::LANES == 0) {
+            // SAFETY: who called `compute` vouches for all of it.
+            return unsafe { of_width::<S, NV>(s, t, walk, tail) };
+        }
+        for j in (0..t.columns).step_by(S::LANES) {
+            let t = Tiles {
+                b: t.b.wrapping_add(j),
+                c: t.c.wrapping_add(j),
+                columns: S::LANES.min(t.columns - j),
+                column: t.column + j,
+                ..*t
+            };
+            // SAFETY: as above; these are columns of the same tiles.
+            unsafe { of_width::<S, 1>(s, &t, walk, tail) };
         }
     }
 }
 
+/// A column of tiles of up to NV registers in width.
+///
+/// # Safety
+/// As for [`compute`].
+#[inline(always)]
+unsafe fn of_width<S: Simd, const NV: usize>(s: S, t: &Tiles, walk: &Walk, tail: &Tail) {
+    let (mut a, mut c) = (t.a, t.c);
+    // A cut has parts of two sizes, the longer ones first.
+    for (rows, count) in t.slivers.sizes() {
+        let next = t.a_sliver.unwrap_or(rows * walk.row);
+        /// One arm for each height, with the constants filled in.
+        macro_rules! heights {
+            ($($mr:literal)*) => {
+                match rows {
+                    // Constant conditions: heights that this set has no tile for are not even compiled.
+                    $($mr => if const { $mr <= rows_of_tile::<S>() } {
+                        let mut left = count;
+                        if const { NV == 1 && rows_of_tile::<S>() <= FEW_SUMS } {
+                            while left >= 2 {
+                                // SAFETY: the caller vouches for all of it.
+                                unsafe { of_size::<S, $mr, NV, 2>(s, a, next, c, t, walk, tail) };
+                                (a, c) = (a.wrapping_add(2 * next), c.wrapping_add(2 * $mr * t.c_row));
+                                left -= 2;
+                            }
+                        }
+                        for _ in 0..left {
+                            // SAFETY: as above.
+                            unsafe { of_size::<S, $mr, NV, 1>(s, a, next, c, t, walk, tail) };
+                            (a, c) = (a.wrapping_add(next), c.wrapping_add($mr * t.c_row));
+                        }
+                    })*
+                    rows => debug_assert!(rows == 0 || count == 0, "tiles of {rows} rows"),
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    }
+}
+
+/// So few sums wait for each other: a multiply-add takes four cycles, and processors begin two in each. Narrow tiles of
+/// so few rows are computed two at a time.
+const FEW_SUMS: usize = 6;
 /// Pointers into A that a tile of the most rows takes.
 const MAX_STARTS: usize = 14_usize.div_ceil(3);
 
@@ -216,23 +248,24 @@ macro_rules! each_row {
     };
 }
 
-/// One tile, from row `a` on, at `c`, all of it in registers.
+/// P tiles below each other at `c`, from row `a` and `next` on, all of it in registers.
 ///
 /// # Safety
-/// As for [`compute`], with MR rows and up to NV registers of columns.
+/// As for [`compute`], with MR rows in a tile and up to NV registers of columns; of B's rows, `t.columns` if NV is 1.
 #[inline(always)]
-unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
     s: S,
     a: *const f32,
+    next: usize,
     c: *mut f32,
     t: &Tiles,
     walk: &Walk,
     tail: &Tail,
 ) {
-    let mut sums = [[s.splat(0.0); NV]; MR];
+    let mut sums = [[[s.splat(0.0); NV]; MR]; P];
     if tail.beta != 0.0 {
         // C will be read when the sums are done; by then it is here.
-        for i in 0..MR {
+        for i in 0..P * MR {
             s.prefetch(c.wrapping_add(i * t.c_row));
             s.prefetch(c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
         }
@@ -249,24 +282,33 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(
                 // One pointer for every three rows: the rows between are at 1 and 2 strides from it, which an address can
                 // hold. (Left alone, the compiler adds the stride row after row: a chain of MR additions a step, as long
                 // as the sums'.)
-                let mut a = [run_2; MAX_STARTS];
-                for (i, a) in a.iter_mut().enumerate().skip(1) {
-                    *a = apart(run_2.wrapping_add(3 * i * row));
+                let mut a = [[run_2; MAX_STARTS]; P];
+                for (q, a) in a.iter_mut().enumerate() {
+                    for (i, a) in a.iter_mut().enumerate().skip(usize::from(q == 0)) {
+                        *a = apart(run_2.wrapping_add(q * next + 3 * i * row));
+                    }
                 }
                 for _ in 0..walk.len {
                     let mut bs = [s.splat(0.0); NV];
                     for (j, v) in bs.iter_mut().enumerate() {
-                        // SAFETY: the caller vouches for NV registers in each row of B.
-                        *v = unsafe { s.load(b.add(j * S::LANES)) };
+                        // SAFETY: the caller vouches for NV registers in each row of B, or for the tile's columns.
+                        *v = unsafe {
+                            match NV {
+                                1 => s.load_part(b, t.columns),
+                                _ => s.load(b.add(j * S::LANES)),
+                            }
+                        };
                     }
-                    each_row!(MR, |i| {
-                        // SAFETY: the caller vouches for the walk through A.
-                        let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * row) });
-                        for (sum, bj) in sums[i].iter_mut().zip(bs) {
-                            *sum = ai.mul_add(bj, *sum);
-                        }
-                    });
-                    for a in &mut a {
+                    for (sums, a) in sums.iter_mut().zip(&a) {
+                        each_row!(MR, |i| {
+                            // SAFETY: the caller vouches for the walk through A.
+                            let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * row) });
+                            for (sum, bj) in sums[i].iter_mut().zip(bs) {
+                                *sum = ai.mul_add(bj, *sum);
+                            }
+                        });
+                    }
+                    for a in a.as_flattened_mut() {
                         *a = a.wrapping_add(step); // past the last element after the last step
                     }
                     b = b.wrapping_add(b_row);
@@ -277,8 +319,10 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize>(
         }
         run_0 = run_0.wrapping_add(walk.jump[0]);
     }
-    // SAFETY: the caller vouches for MR rows of C.
-    unsafe { finish(s, c, t, sums, tail) }
+    for (q, sums) in sums.into_iter().enumerate() {
+        // SAFETY: the caller vouches for MR rows of each tile of C.
+        unsafe { finish(s, c.wrapping_add(q * MR * t.c_row), t, sums, tail) };
+    }
 }
 
 /// Writes the sums to C.
