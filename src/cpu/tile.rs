@@ -263,12 +263,10 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
     tail: &Tail,
 ) {
     let mut sums = [[[s.splat(0.0); NV]; MR]; P];
-    if tail.beta != 0.0 {
-        // C will be read when the sums are done; by then it is here.
-        for i in 0..P * MR {
-            s.prefetch(c.wrapping_add(i * t.c_row));
-            s.prefetch(c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
-        }
+    // C will be written, perhaps read too, when the sums are done; by then it is here.
+    for i in 0..P * MR {
+        s.prefetch(c.wrapping_add(i * t.c_row));
+        s.prefetch(c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
     }
     let (row, step, b_row) = (walk.row, walk.step, t.b_row);
     let (mut b, mut run_0) = (t.b, a);
