@@ -22,6 +22,8 @@ use std::ops::Range;
 const POSITIONS: usize = OWN / WIDEST;
 /// Positions of one block of dz, if there are as many: the steps that a tile of dK stays in registers.
 const STEPS: usize = 256;
+/// A block of dz that so few slivers read is not packed.
+const FEW_SLIVERS: usize = 8;
 
 // ---------------------------------------------------------------- dK
 
@@ -138,9 +140,14 @@ impl BackwardKernel<'_> {
             };
             for j in (0..filters).step_by(nr) {
                 let columns = nr.min(filters - j);
-                let panel = &mut own[..steps * nr];
                 let b = Matrix::new(&dz[position(w, block.image, at) * filters + j..], filters, false);
-                isa.run(PackPanels { b, columns, kc: steps, panels: &mut *panel });
+                let (panel, b_row) = if slivers.len() <= FEW_SLIVERS {
+                    (b.at(0, 0), filters)
+                } else {
+                    let panel = &mut own[..steps * nr];
+                    isa.run(PackPanels { b, columns, kc: steps, panels: &mut *panel });
+                    (panel.as_ptr(), nr)
+                };
                 for run in slivers.start / each.parts()..slivers.end.div_ceil(each.parts()) {
                     let [r0, r1, r2] = [run / runs[2] / runs[1], run / runs[2] % runs[1], run % runs[2]];
                     let a = x.window(w, block.image, at) + r0 * jump[0] + r1 * jump[1] + r2 * jump[2];
@@ -151,16 +158,16 @@ impl BackwardKernel<'_> {
                         a: x.data[a + row..].as_ptr(),
                         a_sliver: None,
                         slivers: each.some(of_run),
-                        b: panel.as_ptr(),
-                        b_row: nr,
-                        b_ends: false,
+                        b: panel,
+                        b_row,
+                        b_ends: true,
                         c: dk.wrapping_add((run * len + row) * filters + j),
                         c_row: filters,
                         columns,
                         column: j,
                     };
-                    // SAFETY: every window lies inside the images, the panel has a row for each position, and no other
-                    // task has these rows of this partial sum.
+                    // SAFETY: every window lies inside the images, the panel has a row for each position, packed or not,
+                    // and no other task has these rows of this partial sum.
                     unsafe { tile::compute(isa, &t, &walk, &tail) };
                 }
             }
