@@ -2,6 +2,7 @@
 
 use super::Cpu;
 use super::formula::{Formula, Same, check, elements, formula, same_len, slices};
+use super::gemm::{self, Cut};
 use super::parallel::{Pieces, rows_per_task};
 use super::simd::{Kernel, Lanes, Simd};
 use crate::backend::HostRows;
@@ -62,12 +63,11 @@ fn zip(cpu: &Cpu, op: &'static str, f: impl Formula<1, 1>, x: View, y: ViewMut) 
 const AHEAD: usize = 6;
 /// A number that comes from anywhere in memory costs as much as so many simple operations.
 const GATHER: usize = 4;
-/// Floats of a cache line.
-const LINE: usize = 16;
-
-/// Rows of at least this many numbers are cut into columns: a layer with so many inputs cuts them likewise, so that each
+/// Rows of at least this many numbers are cut into columns, where a layer with so many inputs cuts them, so that each
 /// core finds what it needs of them in its own cache.
 const WIDE: usize = 512;
+/// The most rows of one task then.
+const ROWS: usize = 128;
 
 /// Some columns of some rows of y, from the rows `order` of the bytes or reals.
 struct Gather<'a> {
@@ -137,10 +137,10 @@ pub(super) fn load_rows(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) ->
         });
         return Ok(());
     }
-    let lines = width.div_ceil(LINE);
-    let per_task = rows_per_task(lines, n * LINE * GATHER);
-    cpu.pool.run(lines.div_ceil(per_task), &|task| {
-        gather(0..n, task * per_task * LINE..width.min((task + 1) * per_task * LINE));
+    let (blocks, slices) = (gemm::blocks_of(width), Cut::at_most(n, ROWS));
+    cpu.pool.run(blocks.parts() * slices.parts(), &|task| {
+        let (block, slice) = (task / slices.parts(), task % slices.parts());
+        gather(slices.part(slice), gemm::steps_of(blocks, width, block));
     });
     Ok(())
 }

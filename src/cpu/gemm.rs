@@ -64,6 +64,8 @@ const FEW_COLUMNS_A: usize = 256;
 const FAR: usize = 512;
 /// Multiply-adds of one task, at least: some 10 µs.
 const TASK: usize = 1 << 19;
+/// The same where there are but two tasks.
+const HALF: usize = 1 << 17;
 /// The most tasks.
 const MAX_TASKS: usize = 32;
 /// A block of A fits into a thread's own memory, also where six rows take the room of eight, or twelve of sixteen.
@@ -85,12 +87,12 @@ fn in_place(b: Matrix, m: usize, (mr, _): (usize, usize)) -> bool {
 }
 
 /// Steps of C = A B in blocks: up to KC each.
-fn blocks_of(k: usize) -> Cut {
+pub(super) fn blocks_of(k: usize) -> Cut {
     Cut::at_most(k.div_ceil(STEP), KC / STEP)
 }
 
 /// The steps of block i.
-fn steps_of(blocks: Cut, k: usize, i: usize) -> Range<usize> {
+pub(super) fn steps_of(blocks: Cut, k: usize, i: usize) -> Range<usize> {
     let units = blocks.part(i);
     units.start * STEP..k.min(units.end * STEP)
 }
@@ -238,7 +240,8 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                     column: jc,
                     columns: nc,
                 };
-                let tasks = (m * nc * steps / TASK).clamp(1, MAX_TASKS);
+                let work = m * nc * steps;
+                let tasks = (work / TASK).max((work / HALF).min(2)).clamp(1, MAX_TASKS);
                 // Rows first, as tasks share what they read of B; but each must read a panel often enough. Then panels.
                 let across = match low {
                     true => 1,
