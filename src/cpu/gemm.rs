@@ -431,7 +431,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
             let columns = panels.len() * nr;
             let pack_a = self.packs_a
                 && match a.col {
-                    1 => a.row >= FAR && columns >= FEW_COLUMNS_A,
+                    1 => a.row >= 2 * FAR && columns >= FEW_COLUMNS_A,
                     _ => columns.min(kc) > FEW_COLUMNS,
                 };
             for ic in 0..blocks.parts() {

@@ -85,16 +85,20 @@ impl Kernel for PackPanels<'_, '_> {
                 for j in (0..columns).step_by(16) {
                     s.prefetch(from.as_ptr().wrapping_add(AHEAD * b.row + j));
                 }
-                for (from, panel) in from.chunks(nr).zip(panels.chunks_exact_mut(kc * nr)) {
-                    let to = &mut panel[p * nr..][..nr];
-                    for (j, to) in to.chunks_exact_mut(lanes).enumerate() {
-                        let from = &from[from.len().min(j * lanes)..];
-                        // SAFETY: no more than `from` has; `to` has LANES floats.
-                        unsafe {
-                            let v = s.load_up_to(from.as_ptr(), from.len().min(lanes));
-                            s.store(v, to.as_mut_ptr());
-                        }
+                let (whole, mut at) = (from.chunks_exact(nr), p * nr);
+                let rest = whole.remainder();
+                for from in whole {
+                    let to = &mut panels[at..][..nr];
+                    for j in (0..nr).step_by(lanes) {
+                        // SAFETY: both have NR floats.
+                        unsafe { s.store(s.load(from[j..].as_ptr()), to[j..].as_mut_ptr()) };
                     }
+                    at += kc * nr;
+                }
+                for j in (0..if rest.is_empty() { 0 } else { nr }).step_by(lanes) {
+                    let (from, to) = (&rest[rest.len().min(j)..], &mut panels[at + j..][..lanes]);
+                    // SAFETY: no more than `from` has; `to` has LANES floats.
+                    unsafe { s.store(s.load_up_to(from.as_ptr(), from.len().min(lanes)), to.as_mut_ptr()) };
                 }
             }
             return;
@@ -149,16 +153,18 @@ impl Kernel for PackSlivers<'_, '_> {
             for j in (0..slivers.part(slivers.parts() - 1).end).step_by(16) {
                 s.prefetch(step.as_ptr().wrapping_add(AHEAD * a.col + j));
             }
-            for i in 0..slivers.parts() {
-                let rows = slivers.part(i);
-                for j in (0..rows.len()).step_by(S::LANES) {
-                    let from = &step[rows.start + j..];
-                    let to = &mut packed[(i * kc + p) * wide + j..][..S::LANES];
-                    // SAFETY: no more than `from` has; `to` has LANES floats.
-                    unsafe {
-                        let v = s.load_up_to(from.as_ptr(), from.len().min(S::LANES));
-                        s.store(v, to.as_mut_ptr());
+            let (mut row, mut at) = (0, p * wide);
+            for (rows, count) in slivers.sizes() {
+                for _ in 0..count {
+                    for j in (0..rows).step_by(S::LANES) {
+                        let (from, to) = (&step[row + j..], &mut packed[at + j..][..S::LANES]);
+                        // SAFETY: no more than `from` has; `to` has LANES floats.
+                        unsafe {
+                            let v = s.load_up_to(from.as_ptr(), from.len().min(S::LANES));
+                            s.store(v, to.as_mut_ptr());
+                        }
                     }
+                    (row, at) = (row + rows, at + kc * wide);
                 }
             }
         }
