@@ -272,7 +272,7 @@ pub(super) fn conv(
         let x = padded(cpu, w, n, x.f32()?, border);
         let (mr, nr) = tile::size(cpu.isa);
         let packed = &mut packed[..taps * filters.next_multiple_of(nr)];
-        pack(cpu, Matrix::new(kernel.f32()?, filters, false), taps, 0..filters, packed);
+        pack(cpu, Matrix::new(kernel.f32()?, filters, false), taps, filters, packed);
         let (lines, work) = (Lines::new(w, n, mr), y.len() * taps);
         let (runs, jump, len) = x.tap_runs(w);
         let (row, c_row) = match lines.through_batch {

@@ -223,7 +223,7 @@ pub(super) fn conv_backward_input(
     let packed = &mut packed[..w.kernel.iter().product::<usize>() * of_tap];
     for (tap, packed) in packed.chunks_exact_mut(of_tap).enumerate() {
         let kernel = Matrix::new(&kernel[tap * w.channels * filters..], filters, true);
-        pack(cpu, kernel, filters, 0..w.channels, packed); // K[tap]ᵀ [F, C]
+        pack(cpu, kernel, filters, w.channels, packed); // K[tap]ᵀ [F, C]
     }
     // Tasks: groups of images, and of panels of channels where there are few images.
     let (packed, panels) = (&*packed, w.channels.div_ceil(nr));

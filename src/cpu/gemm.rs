@@ -8,7 +8,7 @@
 //! loop 4  steps along k, KC at a time        B's block [kc, nc] stays in the last cache
 //! loop 3  rows of C, MC at a time            A's block [mc, kc] stays in L2
 //! loop 2  panels of B                        one panel [kc, NR] stays in L1
-//! loop 1  slivers of A                       a tile [MR, NR] of C stays in registers
+//! loop 1  slivers of A                       a tile [MR, NR] of C stays in registers (this loop is the microkernel's)
 //! ```
 //!
 //! Packing makes neighbours of what the microkernel reads one after the other. It costs a pass over the operand:
@@ -59,9 +59,12 @@ const STEP: usize = 16;
 const FEW_ROWS: usize = 64;
 /// A transposed A is packed when C has more columns than this, and k more steps.
 const FEW_COLUMNS: usize = 64;
-const FEW_COLUMNS_A: usize = 256;
-/// Rows that are so many numbers apart are far apart: lines of a panel displace each other in L1.
+/// An A that is not transposed is packed when its rows lie far apart and C has at least so many columns.
+const MANY_COLUMNS: usize = 256;
+/// Rows of B that are so many numbers apart are far apart: lines of a panel displace each other in L1.
 const FAR: usize = 512;
+/// The same of A, of which a tile reads a few rows only.
+const FAR_IN_A: usize = 1024;
 /// Multiply-adds of one task, at least: some 10 µs.
 const TASK: usize = 1 << 19;
 /// The same where there are but two tasks.
@@ -220,7 +223,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 let steps = block_of_k(chunk.end - 1).end - start;
                 let b = b.from(start, jc);
                 let packed = &mut buffer[..to_pack * steps * nr];
-                pack(cpu, b, steps, 0..nc, packed);
+                pack(cpu, b, steps, nc, packed);
                 let rows = Rows {
                     isa: cpu.isa,
                     tile: (mr, nr),
@@ -431,7 +434,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
             let columns = panels.len() * nr;
             let pack_a = self.packs_a
                 && match a.col {
-                    1 => a.row >= 2 * FAR && columns >= FEW_COLUMNS_A,
+                    1 => a.row >= FAR_IN_A && columns >= MANY_COLUMNS,
                     _ => columns.min(kc) > FEW_COLUMNS,
                 };
             for ic in 0..blocks.parts() {
@@ -512,6 +515,8 @@ mod tests {
             [200, 70, 800],
             [33, 100, 784],
             [130, 37, 1111],
+            [40, 260, 1030],
+            [9, 530, 20],
         ];
         for isa in Isa::available() {
             let cpu = Cpu::new(Some(2), Some(isa)).unwrap();

@@ -128,7 +128,7 @@ pub(super) fn lstm_backward(
     let (gates, dh, dc) = (Pieces::new(gates.f32()?), Pieces::new(dh.f32()?), Pieces::new(dc.f32()?));
     parallel::with_shared(|buffer| {
         let packed = &mut buffer[..k * columns];
-        pack(cpu, Matrix::new(w_h, k, true), k, 0..u, packed); // Uᵀ [4U, U]
+        pack(cpu, Matrix::new(w_h, k, true), k, u, packed); // Uᵀ [4U, U]
         let panels = (&*packed, k);
         cpu.pool.run(tasks.parts(), &|task| {
             let rows = tasks.part(task);

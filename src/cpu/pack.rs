@@ -13,7 +13,6 @@ use super::gemm::Cut;
 use super::parallel;
 use super::simd::{Kernel, Simd};
 use super::tile::{self, columns_of_tile};
-use std::ops::Range;
 
 /// A or B, transposed or not: element (i, j) is `data[i·row + j·col]`.
 #[derive(Clone, Copy)]
@@ -44,9 +43,9 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Packs `columns` of B [kc, ...] into panels [kc, NR], one behind the other. `columns` begin at a panel; the last panel
-/// is filled up with zeros. `packed` is as long as the panels.
-pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packed: &mut [f32]) {
+/// Packs the first `columns` of B [kc, ...] into panels [kc, NR], one behind the other; the last is filled up with zeros.
+/// `packed` is as long as the panels.
+pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: usize, packed: &mut [f32]) {
     let (_, nr) = tile::size(cpu.isa);
     let panel = kc * nr;
     if packed.is_empty() {
@@ -54,8 +53,8 @@ pub(super) fn pack(cpu: &Cpu, b: Matrix, kc: usize, columns: Range<usize>, packe
     }
     let each = (parallel::GRAIN / panel).max(1);
     cpu.pool.run_chunks(packed, each * panel, |i, panels| {
-        let from = columns.start + i * each * nr;
-        cpu.isa.run(PackPanels { b: b.from(0, from), columns: columns.end - from, kc, panels });
+        let first = i * each * nr;
+        cpu.isa.run(PackPanels { b: b.from(0, first), columns: columns - first, kc, panels });
     });
 }
 

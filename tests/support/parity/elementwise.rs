@@ -154,7 +154,8 @@ fn rows(t: &mut Table) {
 }
 
 fn loads(t: &mut Table) {
-    for (rows, width) in matrices().filter(|&(rows, _)| rows > 0) {
+    // The last one is cut into columns, and into rows.
+    for (rows, width) in matrices().filter(|&(rows, _)| rows > 0).chain([(150, 700)]) {
         let mut draw = t.draw();
         let there = rows + 3;
         let floats: Vec<f32> = draw.normal([there, width]).values.iter().map(|&x| x as f32).collect();
