@@ -141,7 +141,8 @@ impl BackwardKernel<'_> {
             for j in (0..filters).step_by(nr) {
                 let columns = nr.min(filters - j);
                 let b = Matrix::new(&dz[position(w, block.image, at) * filters + j..], filters, false);
-                let (panel, b_row) = if slivers.len() <= FEW_SLIVERS {
+                let in_place = slivers.len() <= FEW_SLIVERS;
+                let (panel, b_row) = if in_place {
                     (b.at(0, 0), filters)
                 } else {
                     let panel = &mut own[..steps * nr];
@@ -160,7 +161,7 @@ impl BackwardKernel<'_> {
                         slivers: each.some(of_run),
                         b: panel,
                         b_row,
-                        b_ends: true,
+                        b_ends: in_place,
                         c: dk.wrapping_add((run * len + row) * filters + j),
                         c_row: filters,
                         columns,

@@ -472,7 +472,8 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                         column,
                     };
                     // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns if it is
-                    // packed, of as many as B has there if it is not. The tiles lie in C, and no other task has these rows and panels.
+                    // packed, of as many as B has there if it is not. The tiles lie in C, and no other task has these rows
+                    // and panels.
                     unsafe { tile::compute(isa, &t, &walk, &tail) };
                 }
             }
