@@ -63,10 +63,7 @@ fn zip(cpu: &Cpu, op: &'static str, f: impl Formula<1, 1>, x: View, y: ViewMut) 
 const AHEAD: usize = 6;
 /// A number that comes from anywhere in memory costs as much as so many simple operations.
 const GATHER: usize = 4;
-/// Rows of at least this many numbers are cut into columns, where a layer with so many inputs cuts them, so that each
-/// core finds what it needs of them in its own cache.
-const WIDE: usize = 512;
-/// The most rows of one task then.
+/// The most rows of one task of a batch for a wide layer.
 const ROWS: usize = 128;
 
 /// Some columns of some rows of y, from the rows `order` of the bytes or reals.
@@ -130,7 +127,8 @@ pub(super) fn load_rows(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) ->
     }
     let y = Pieces::new(y.f32()?);
     let gather = |range, columns| cpu.isa.run(Gather { rows, width, order, range, columns, y: &y });
-    if width < WIDE {
+    // Rows for a wide layer are cut into columns, where the layer cuts them.
+    if width < gemm::WIDE {
         let per_task = rows_per_task(n, width * GATHER);
         cpu.pool.run(n.div_ceil(per_task), &|task| {
             gather(task * per_task..n.min((task + 1) * per_task), 0..width)

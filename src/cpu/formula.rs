@@ -9,7 +9,7 @@
 //! ```
 
 use super::Cpu;
-use super::parallel::{Pieces, rows_per_task};
+use super::parallel::{Pieces, rows_per_task, share};
 use super::simd::{Isa, Kernel, Lanes, MAX_LANES, Simd};
 use crate::error::Result;
 pub(super) use crate::error::check;
@@ -114,11 +114,27 @@ pub(super) fn elements<F: Formula<IN, OUT>, const IN: usize, const OUT: usize>(
     x: [&[f32]; IN],
     y: [&mut [f32]; OUT],
 ) {
+    elements_in(cpu, 1, work, f, x, y);
+}
+
+/// [`elements`], cut where 16 rows of `row` numbers end: whole cache lines, or as products cut a matrix of weights.
+pub(super) fn elements_in<F: Formula<IN, OUT>, const IN: usize, const OUT: usize>(
+    cpu: &Cpu,
+    row: usize,
+    work: usize,
+    f: F,
+    x: [&[f32]; IN],
+    y: [&mut [f32]; OUT],
+) {
     let len = y[0].len();
     let y = y.map(Pieces::new);
-    let chunk = rows_per_task(len, work).next_multiple_of(16); // whole cache lines
-    cpu.pool.run(len.div_ceil(chunk), &|task| {
-        let at = task * chunk..len.min((task + 1) * chunk);
+    let tasks = match len.div_ceil(rows_per_task(len, work)) {
+        0 => return,
+        1 => 1,
+        n => n.next_multiple_of(2),
+    };
+    cpu.pool.run(tasks, &|task| {
+        let at = share(len, 16 * row, tasks, task);
         let x = x.map(|x| &x[at.clone()]);
         // SAFETY: tasks have different numbers, and their ranges do not overlap.
         let y = y.each_ref().map(|y| unsafe { y.piece(at.clone()) });

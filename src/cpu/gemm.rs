@@ -36,7 +36,7 @@
 use super::Cpu;
 use super::caches::caches;
 use super::pack::{Matrix, PackPanels, PackSlivers, pack, pack_rows};
-use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
+use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task, share};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
@@ -55,6 +55,9 @@ const MC: usize = 160;
 const CHUNK: usize = 128 * 1024;
 /// Blocks along k begin at multiples of this.
 const STEP: usize = 16;
+/// A layer with at least so many inputs is wide: what belongs to one of them, a column of the batch, a row of W, of dW and
+/// of the optimizer's slots, belongs to one thread in all ops.
+pub(super) const WIDE: usize = 2 * KC;
 /// B is packed when C has more rows than this, or, where its rows lie far apart, than two tiles.
 const FEW_ROWS: usize = 64;
 /// A transposed A is packed when C has more columns than this, and k more steps.
@@ -209,6 +212,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
     // A low transposed A beside a wide B, as for dU of a recurrent layer: every task takes all of A to some panels that
     // its thread has packed itself. What slivers share of A's lines they find in L2, and packing it would gain nothing.
     let low = a.col != 1 && m <= rows_of_block() && n >= 2 * m.max(FEW_COLUMNS);
+    let is_wide = a.col != 1 && m >= WIDE;
     parallel::with_shared(|buffer| {
         for jc in (0..n).step_by(widest) {
             let nc = widest.min(n - jc);
@@ -253,12 +257,18 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 // Where each task packs its rows of a transposed A, they must be worth it.
                 let least = if a.col == 1 || low { 4 } else { 16 };
                 let along = tasks.div_ceil(across).min(panels.div_ceil(least));
+                // dW of a wide layer is cut where its forward pass cuts k.
+                let across = if across > 1 && is_wide { across.next_multiple_of(2) } else { across };
                 let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
+                let slice_of = |i| match is_wide {
+                    true => share(m, STEP, across, i),
+                    false => slices.part(i),
+                };
                 // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
                     let (slice, group) =
                         if m < nc { (t % across, t / across) } else { (t / along, t % along) };
-                    let (slice, group) = (slices.part(slice), groups.part(group));
+                    let (slice, group) = (slice_of(slice), groups.part(group));
                     parallel::with_own(|own| rows.task(slice, group, own));
                 });
             }
@@ -270,7 +280,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
 /// what moves; so it is k that is cut, and each thread reads the rows of B that it also updates: dW is cut into rows, and
 /// so is the optimizer's step. Cut by rows or columns of C, half of B would travel from core to core, twice in each step.
 fn is_deep([m, n, k]: [usize; 3], a: Matrix, b: Matrix) -> bool {
-    a.col == 1 && b.col == 1 && k >= 2 * KC && m * n <= 16 * k && m * n * k >= 4 * TASK
+    a.col == 1 && b.col == 1 && k >= WIDE && m * n <= 16 * k && m * n * k >= 4 * TASK
 }
 
 /// C = tail(A B): a partial sum for each block along k, added in their order.

@@ -3,7 +3,8 @@
 //! Each formula is given g and [w, slots...] and says what they become; [`Rule`] has the equations.
 
 use super::Cpu;
-use super::formula::{Formula, check, elements, formula};
+use super::formula::{Formula, check, elements_in, formula};
+use super::gemm;
 use super::simd::{Lanes, Simd};
 use crate::error::{Error, Result};
 use crate::optimizers::{Rule, Update};
@@ -116,16 +117,19 @@ pub(super) fn update(
         let fit = slot.shape().len() == value.len();
         check("update", fit, &[("value", value.shape()), ("slot", slot.shape())])?;
     }
+    // A wide layer's weights are cut as its products cut them.
+    let (inputs, units) = value.shape().as_matrix();
+    let row = if inputs >= gemm::WIDE { units.max(1) } else { 1 };
     let (w, g, decay) = (value.f32()?, grad.f32()?, update.decay as f32);
     // 1 − β in f64: in f32, 1 − 0.999 would keep four digits.
     let rest = |beta: f64| (1.0 - beta) as f32;
     match (update.rule, slots) {
         (Rule::Sgd { lr, momentum: 0.0, .. }, []) => {
-            elements(cpu, 1, Descend { decay, lr: lr as f32 }, [g], [w]);
+            elements_in(cpu, row, 1, Descend { decay, lr: lr as f32 }, [g], [w]);
         }
         (Rule::Sgd { lr, momentum, nesterov }, [m]) => {
             let (lr, momentum, nesterov) = (lr as f32, momentum as f32, f32::from(nesterov));
-            elements(cpu, 2, Momentum { decay, lr, momentum, nesterov }, [g], [w, open(m)?]);
+            elements_in(cpu, row, 2, Momentum { decay, lr, momentum, nesterov }, [g], [w, open(m)?]);
         }
         (Rule::RmsProp { lr, rho, momentum, epsilon, centered }, slots)
             if slots.len() == update.rule.slots() =>
@@ -133,31 +137,31 @@ pub(super) fn update(
             let (lr, momentum, epsilon) = (lr as f32, momentum as f32, epsilon as f32);
             let f = RmsProp { decay, lr, rho: rho as f32, rest: rest(rho), momentum, epsilon, centered };
             match slots {
-                [v] => elements(cpu, 4, f, [g], [w, open(v)?]),
-                [v, m] => elements(cpu, 4, f, [g], [w, open(v)?, open(m)?]),
-                [v, m, a] => elements(cpu, 4, f, [g], [w, open(v)?, open(m)?, open(a)?]),
+                [v] => elements_in(cpu, row, 4, f, [g], [w, open(v)?]),
+                [v, m] => elements_in(cpu, row, 4, f, [g], [w, open(v)?, open(m)?]),
+                [v, m, a] => elements_in(cpu, row, 4, f, [g], [w, open(v)?, open(m)?, open(a)?]),
                 _ => {}
             }
         }
         (Rule::Adagrad { lr, epsilon }, [a]) => {
             let f = Adagrad { decay, lr: lr as f32, epsilon: epsilon as f32 };
-            elements(cpu, 4, f, [g], [w, open(a)?]);
+            elements_in(cpu, row, 4, f, [g], [w, open(a)?]);
         }
         (Rule::Adadelta { lr, rho, epsilon }, [a, d]) => {
             let (lr, epsilon) = (lr as f32, epsilon as f32);
             let f = Adadelta { decay, lr, rho: rho as f32, rest: rest(rho), epsilon };
-            elements(cpu, 4, f, [g], [w, open(a)?, open(d)?]);
+            elements_in(cpu, row, 4, f, [g], [w, open(a)?, open(d)?]);
         }
         (Rule::Adam { alpha, beta_1, beta_2, epsilon, amsgrad }, slots) => {
             let (alpha, rest_1, rest_2, epsilon) = (alpha as f32, rest(beta_1), rest(beta_2), epsilon as f32);
             match (amsgrad, slots) {
                 (false, [m, v]) => {
                     let f = Adam { decay, alpha, rest_1, rest_2, epsilon };
-                    elements(cpu, 4, f, [g], [w, open(m)?, open(v)?]);
+                    elements_in(cpu, row, 4, f, [g], [w, open(m)?, open(v)?]);
                 }
                 (true, [m, v, most]) => {
                     let f = Amsgrad { decay, alpha, rest_1, rest_2, epsilon };
-                    elements(cpu, 4, f, [g], [w, open(m)?, open(v)?, open(most)?]);
+                    elements_in(cpu, row, 4, f, [g], [w, open(m)?, open(v)?, open(most)?]);
                 }
                 (_, slots) => return Err(slot_error(update, slots)),
             }
@@ -165,13 +169,13 @@ pub(super) fn update(
         (Rule::Adamax { alpha, beta_1, beta_2, epsilon }, [m, u]) => {
             let (alpha, beta_2, epsilon) = (alpha as f32, beta_2 as f32, epsilon as f32);
             let f = Adamax { decay, alpha, rest_1: rest(beta_1), beta_2, epsilon };
-            elements(cpu, 4, f, [g], [w, open(m)?, open(u)?]);
+            elements_in(cpu, row, 4, f, [g], [w, open(m)?, open(u)?]);
         }
         (Rule::Nadam { lr, beta_1, beta_2, epsilon, from_m, from_g, from_v }, [m, v]) => {
             let (from_m, from_g, from_v) = ((lr * from_m) as f32, (lr * from_g) as f32, from_v as f32);
             let (rest_1, rest_2, epsilon) = (rest(beta_1), rest(beta_2), epsilon as f32);
             let f = Nadam { decay, from_m, from_g, from_v, rest_1, rest_2, epsilon };
-            elements(cpu, 4, f, [g], [w, open(m)?, open(v)?]);
+            elements_in(cpu, row, 4, f, [g], [w, open(m)?, open(v)?]);
         }
         (_, slots) => return Err(slot_error(update, slots)),
     }
