@@ -110,7 +110,6 @@ fn a_training_in_parts_is_a_training_in_one() {
     }
 }
 
-/// The rate that a plateau had brought down, and the waiting for the next one, survive the stop.
 /// Bits are promised where the instructions are the same; where they are not, that is said.
 #[test]
 fn other_instructions_are_noticed() {
@@ -129,6 +128,7 @@ fn other_instructions_are_noticed() {
     assert!(!with(&best, "--epochs 4 --resume").contains("note"));
 }
 
+/// The rate that a plateau had brought down, and the waiting for the next one, survive the stop.
 #[test]
 fn a_reduced_learning_rate_stays_reduced() {
     let data = noise();

@@ -17,7 +17,7 @@
 //! convolution as GEMM; Chetlur et al. 2014, "cuDNN", for reading im2col(x) from x while the product is made.
 
 use super::Cpu;
-use super::gemm::Cut;
+use super::cut::Cut;
 use super::pack::{Matrix, pack};
 use super::parallel::{Pieces, rows_per_task};
 use super::pool::{images, span};

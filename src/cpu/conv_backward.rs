@@ -7,7 +7,7 @@ use super::Cpu;
 use super::conv::{
     Images, Lines, MAX_PARTS, MAX_TASKS, TASK, WIDEST, check_kernel, cut, padded, parts, position,
 };
-use super::gemm::Cut;
+use super::cut::Cut;
 use super::pack::{Matrix, PackPanels, pack};
 use super::parallel::{self, OWN, Pieces, rows_per_task};
 use super::pool::images;

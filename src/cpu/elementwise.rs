@@ -1,8 +1,9 @@
 //! Element by element, moves, and sums over rows.
 
 use super::Cpu;
+use super::cut::Cut;
 use super::formula::{Formula, Same, check, elements, formula, same_len, slices};
-use super::gemm::{self, Cut};
+use super::gemm;
 use super::parallel::{Pieces, rows_per_task};
 use super::simd::{Kernel, Lanes, Simd};
 use crate::backend::HostRows;

@@ -9,7 +9,8 @@
 //! ```
 
 use super::Cpu;
-use super::parallel::{Pieces, rows_per_task, share};
+use super::cut::share;
+use super::parallel::{Pieces, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, MAX_LANES, Simd};
 use crate::error::Result;
 pub(super) use crate::error::check;

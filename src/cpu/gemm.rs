@@ -35,8 +35,9 @@
 
 use super::Cpu;
 use super::caches::caches;
+use super::cut::{Cut, share};
 use super::pack::{Matrix, PackPanels, PackSlivers, pack, pack_rows};
-use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task, share};
+use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
@@ -154,48 +155,6 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// `0..len` cut into parts, as even as whole numbers allow: the first few are one longer.
-#[derive(Clone, Copy)]
-pub(super) struct Cut {
-    parts: usize,
-    size: usize,
-    longer: usize,
-}
-
-impl Cut {
-    /// Into `parts` parts, at least 1.
-    pub(super) fn new(len: usize, parts: usize) -> Cut {
-        Cut { parts, size: len / parts, longer: len % parts }
-    }
-
-    /// Into as many parts as are needed for none to be longer than `most`; one, if there is nothing to cut.
-    pub(super) fn at_most(len: usize, most: usize) -> Cut {
-        Cut::new(len, len.div_ceil(most).max(1))
-    }
-
-    /// The parts of `range` alone.
-    pub(super) fn some(&self, range: Range<usize>) -> Cut {
-        let longer = self.longer.saturating_sub(range.start).min(range.len());
-        Cut { parts: range.len(), size: self.size, longer }
-    }
-
-    /// How long the first parts are and how many are so long, then the same of the rest.
-    pub(super) fn sizes(&self) -> [(usize, usize); 2] {
-        [(self.size + 1, self.longer), (self.size, self.parts - self.longer)]
-    }
-
-    /// How many parts there are.
-    pub(super) fn parts(&self) -> usize {
-        self.parts
-    }
-
-    /// Part i.
-    pub(super) fn part(&self, i: usize) -> Range<usize> {
-        let start = i * self.size + i.min(self.longer);
-        start..start + self.size + usize::from(i < self.longer)
-    }
-}
-
 /// C = tail(A B), with A [m, k], B [k, n] and C [m, n] row-major. Packs B and cuts C into tasks.
 fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], tail: Tail) {
     if m == 0 || n == 0 {
@@ -258,17 +217,16 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 let least = if a.col == 1 || low { 4 } else { 16 };
                 let along = tasks.div_ceil(across).min(panels.div_ceil(least));
                 // dW of a wide layer is cut where its forward pass cuts k.
-                let across = if across > 1 && is_wide { across.next_multiple_of(2) } else { across };
-                let (slices, groups) = (Cut::new(m, across), Cut::new(panels, along));
-                let slice_of = |i| match is_wide {
-                    true => share(m, STEP, across, i),
-                    false => slices.part(i),
+                let (across, unit) = match across > 1 && is_wide {
+                    true => (across.next_multiple_of(2), STEP),
+                    false => (across, 1),
                 };
+                let groups = Cut::new(panels, along);
                 // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
                     let (slice, group) =
                         if m < nc { (t % across, t / across) } else { (t / along, t % along) };
-                    let (slice, group) = (slice_of(slice), groups.part(group));
+                    let (slice, group) = (share(m, unit, across, slice), groups.part(group));
                     parallel::with_own(|own| rows.task(slice, group, own));
                 });
             }

@@ -14,7 +14,8 @@
 //! Equations are in [`layers`](crate::layers), those of one step in [`Backend`](crate::Backend).
 
 use super::Cpu;
-use super::gemm::{Cut, multiply_panels};
+use super::cut::Cut;
+use super::gemm::multiply_panels;
 use super::pack::{Matrix, PackPanels, pack};
 use super::parallel::{self, OWN, Pieces, SHARED};
 use super::recurrent;

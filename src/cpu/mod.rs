@@ -27,6 +27,7 @@ mod activation;
 mod caches;
 mod conv;
 mod conv_backward;
+mod cut;
 mod dropout;
 mod elementwise;
 mod floor;

@@ -9,7 +9,7 @@
 //! A row or step of the source lies far from the next one, so the loops go through it once, and ask for one further on.
 
 use super::Cpu;
-use super::gemm::Cut;
+use super::cut::Cut;
 use super::parallel;
 use super::simd::{Kernel, Simd};
 use super::tile::{self, columns_of_tile};

@@ -50,15 +50,6 @@ pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
     rows.div_ceil(tasks).max(1)
 }
 
-/// Part i of `len` things in `parts` parts, which begin at multiples of `unit`. Half of the parts are half of the units,
-/// whatever their number is, if only it is even: so two threads, each with the first or the second half of an op's tasks,
-/// find in the next op what they wrote in the one before.
-pub(crate) fn share(len: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
-    let units = len.div_ceil(unit);
-    let start = |i: usize| len.min((i * units).div_ceil(parts) * unit);
-    start(i)..start(i + 1)
-}
-
 /// Floats of a thread's [`with_own`] memory: a quarter of a megabyte, which L2 holds.
 pub(crate) const OWN: usize = 64 * 1024;
 /// Floats of a thread's [`with_shared`] memory: two megabytes, of which the system gives as much as is touched.
@@ -495,25 +486,6 @@ mod tests {
         assert!(Pool::new(Some(0)).is_err());
         assert!(Pool::new(Some(1 << 40)).is_err());
         assert!(Pool::new(None).is_ok());
-    }
-
-    /// Parts follow each other, begin at whole units, and have the same middle for every even number of them.
-    #[test]
-    fn shares_meet_in_the_middle() {
-        for (len, unit) in [(784, 16), (783, 16), (78_400, 1600), (5, 16), (0, 16), (64, 1)] {
-            for parts in 1..20 {
-                let shares: Vec<_> = (0..parts).map(|i| share(len, unit, parts, i)).collect();
-                assert!(
-                    shares
-                        .windows(2)
-                        .all(|w| w[0].end == w[1].start && (w[1].start % unit == 0 || w[1].is_empty()))
-                );
-                assert_eq!((shares[0].start, shares[parts - 1].end), (0, len));
-                if parts % 2 == 0 {
-                    assert_eq!(shares[parts / 2].start, share(len, unit, 2, 1).start, "{len} in {parts}");
-                }
-            }
-        }
     }
 
     #[test]

@@ -28,7 +28,7 @@
 //! Source: Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; Van Zee and van de Geijn
 //! 2015, "BLIS".
 
-use super::gemm::Cut;
+use super::cut::Cut;
 use super::simd::{Isa, Kernel, Lanes, Simd};
 
 /// Registers in a row of a full tile.
