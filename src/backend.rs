@@ -228,6 +228,21 @@ pub trait Backend: Send + Sync + 'static {
     /// Gathers a batch: row r of `y` [R, ...] is row `order[r]` of `rows`, converted. `order` has R entries.
     fn load_rows(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()>;
 
+    /// Whether a batch of samples of `width` numbers may lie in blocks of columns, when only [`dense`](Backend::dense)
+    /// and [`gemm`](Backend::gemm) read it, as x or a: then [`load_blocks`](Backend::load_blocks) gathers it, and they get
+    /// a view [in blocks](View::in_blocks).
+    fn has_blocks(&self, _width: usize) -> bool {
+        false
+    }
+
+    /// [`load_rows`](Backend::load_rows) in this device's own blocks of columns.
+    ///
+    /// # Errors
+    /// Those of [`HostRows::width`]; the device has no blocks.
+    fn load_blocks(&self, _rows: HostRows, _order: &[u32], y: ViewMut) -> Result<()> {
+        Err(crate::Error::op("load_blocks", format!("{}, but {} has no blocks", y.shape(), self.name())))
+    }
+
     // ---------------------------------------------------------------- element by element
 
     /// y = value.

@@ -4,7 +4,8 @@
 //! where their device keeps them: `f32` in 64-byte lines on the CPU, `f64` on the reference device, and in [`Memory`]
 //! that the program cannot address on a GPU.
 //! A [`View`] or [`ViewMut`] borrows a run of rows. There are no strides: whatever needs another order says so with
-//! an op that moves the numbers.
+//! an op that moves the numbers. The one exception is a batch [in blocks](View::in_blocks), for the first layer of a
+//! perceptron.
 //!
 //! Layers pass views around and never look inside; a backend opens them with [`View::f32`], [`View::f64`] and their
 //! mutable twins, which fail when the numbers live elsewhere.
@@ -89,6 +90,8 @@ enum Data<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
     Device(Place<'a>),
+    /// See [`View::in_blocks`].
+    Blocks(&'a [f32]),
 }
 
 /// A tensor, or some rows of one, borrowed to be written. [`reborrow`](ViewMut::reborrow) it to use it twice.
@@ -105,6 +108,8 @@ enum DataMut<'a> {
 
 const F32_DEVICE: &str = "cpu";
 const F64_DEVICE: &str = "reference";
+/// What errors call numbers that are not in rows.
+const BLOCKS: &str = "cpu, in blocks";
 
 impl Tensor {
     /// Zeros in `f32`, each tensor at a cache line's boundary. For backends; others ask a device.
@@ -187,6 +192,10 @@ impl std::fmt::Debug for Tensor {
     }
 }
 
+fn in_blocks() -> Error {
+    Error::WrongDevice { tensor: BLOCKS, device: F32_DEVICE }
+}
+
 fn too_short(len: usize, shape: Shape) -> Error {
     Error::op("view", format!("{shape} needs {} elements, the buffer has {len}", shape.len()))
 }
@@ -201,6 +210,16 @@ impl<'a> View<'a> {
             return Err(too_short(values.len(), shape));
         }
         Ok(View { shape, data: Data::F32(values) })
+    }
+
+    /// What [`load_blocks`](crate::Backend::load_blocks) wrote: samples cut into blocks of columns, where a sample's
+    /// numbers in the first block are followed by the next sample's, and the last one's by the second block. For the
+    /// ops that may [have it](crate::Backend::has_blocks) so.
+    ///
+    /// # Errors
+    /// The numbers do not live in the program's memory, in `f32`.
+    pub fn in_blocks(self) -> Result<View<'a>> {
+        Ok(View { data: Data::Blocks(self.f32()?), ..self })
     }
 
     /// The extents.
@@ -236,6 +255,7 @@ impl<'a> View<'a> {
             Data::F32(v) => Data::F32(&v[at]),
             Data::F64(v) => Data::F64(&v[at]),
             Data::Device(place) => Data::Device(place.plus(at.start)),
+            Data::Blocks(_) => return Err(in_blocks()),
         };
         Ok(View { shape, data })
     }
@@ -245,7 +265,7 @@ impl<'a> View<'a> {
             Data::F32(v) => Data::F32(v.get(..shape.len())?),
             Data::F64(v) => Data::F64(v.get(..shape.len())?),
             Data::Device(place) if shape.len() <= self.len() => Data::Device(place),
-            Data::Device(_) => return None,
+            Data::Device(_) | Data::Blocks(_) => return None,
         };
         Some(View { shape, data })
     }
@@ -259,6 +279,15 @@ impl<'a> View<'a> {
             Data::F32(v) => Ok(v),
             Data::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device: F32_DEVICE }),
             Data::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F32_DEVICE }),
+            Data::Blocks(_) => Err(in_blocks()),
+        }
+    }
+
+    /// The numbers, if they are [in blocks](View::in_blocks).
+    pub fn blocks(self) -> Option<&'a [f32]> {
+        match self.data {
+            Data::Blocks(v) => Some(v),
+            _ => None,
         }
     }
 
@@ -271,6 +300,7 @@ impl<'a> View<'a> {
             Data::F64(v) => Ok(v),
             Data::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device: F64_DEVICE }),
             Data::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F64_DEVICE }),
+            Data::Blocks(_) => Err(Error::WrongDevice { tensor: BLOCKS, device: F64_DEVICE }),
         }
     }
 
@@ -283,6 +313,7 @@ impl<'a> View<'a> {
             Data::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device }),
             Data::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device }),
             Data::Device(place) => Ok((place.memory, place.at)),
+            Data::Blocks(_) => Err(Error::WrongDevice { tensor: BLOCKS, device }),
         }
     }
 
@@ -327,6 +358,7 @@ impl<'a> View<'a> {
         match self.data {
             Data::F32(v) => out.iter_mut().zip(v).for_each(|(o, &x)| *o = x.into()),
             Data::F64(v) => out.copy_from_slice(v),
+            Data::Blocks(_) => return Err(in_blocks()),
             Data::Device(place) => {
                 let (mut few, mut many) = ([0.0; 256], Vec::new());
                 let words = match few.get_mut(..out.len()) {
@@ -512,6 +544,20 @@ mod tests {
             assert_eq!(t.view().f32().unwrap().as_ptr() as usize % 64, 0);
             assert_eq!(t.view().f32().unwrap().len(), n);
         }
+    }
+
+    /// Numbers in blocks are for those who ask for blocks: nobody takes them for rows.
+    #[test]
+    fn blocks_are_not_rows() {
+        let (t, wide) = (Tensor::zeros_f32(Shape::from([3, 2])), Tensor::zeros_f64(Shape::from([3, 2])));
+        let blocks = t.view().in_blocks().unwrap();
+        assert_eq!((blocks.shape(), blocks.blocks().map(<[f32]>::len)), (t.shape(), Some(6)));
+        assert!(t.view().blocks().is_none() && wide.view().in_blocks().is_err());
+        let refused = blocks.f32().unwrap_err().to_string();
+        assert!(refused.contains("in blocks"), "{refused}");
+        assert!(blocks.f64().is_err() && blocks.memory("cuda").is_err() && blocks.rows(0..1).is_err());
+        assert!(blocks.values().is_err() && blocks.in_blocks().is_err());
+        assert!(blocks.reshape([6, 1]).unwrap().f32().is_err());
     }
 
     #[test]

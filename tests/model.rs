@@ -145,6 +145,42 @@ fn a_step_of_fit_goes_down_the_slope_of_evaluate() {
 
 /// Folding softmax into the loss changes the arithmetic and not the result: the same model with a linear last layer
 /// and the loss from logits learns the same weights.
+/// Samples of 576 numbers, whose batches the processor keeps in blocks of columns: it learns as the reference does, with
+/// any number of threads, from a last batch that is smaller, and what it says of its layers and samples is in rows.
+#[test]
+fn a_wide_first_layer_learns_as_a_narrow_one() {
+    let mut rng = Rng::new(8, 0);
+    let bytes: Vec<u8> = (0..70 * 576).map(|_| rng.below(256) as u8).collect();
+    let labels: Vec<u32> = (0..70).map(|i| u32::from(bytes[i * 576] > 127)).collect();
+    let x = Features::Bytes { sample: [24, 24].into(), bytes: bytes.clone(), scale: 1.0 / 255.0 };
+    let data = Dataset::new(x, Targets::labels(labels)).unwrap();
+    let run = |device: &Device| {
+        let mut model = Sequential::new()
+            .device(device)
+            .seed(3)
+            .with(("flat", Flatten::new()))
+            .with(Dense::new(9).activation(Activation::Relu))
+            .with(Dense::new(2).activation(Activation::Softmax));
+        model
+            .compile(Compile::new("sparse_categorical_crossentropy").optimizer("adam").metric("accuracy"))
+            .unwrap();
+        let history =
+            model.fit(&data, Fit::new().epochs(4).batch_size(32).validation(&data).verbose(0)).unwrap();
+        let scores = model.evaluate(&data, 32).unwrap();
+        assert_eq!(scores.get("loss"), history.get("val_loss").last().copied());
+        let flat = model.layer_output("flat", data.x()).unwrap();
+        let want: Vec<f32> = bytes.iter().map(|&b| f32::from(b) * (1.0 / 255.0)).collect();
+        assert!(flat.to_vec() == want, "{}: Flatten only reshapes", device.name());
+        (losses(&history), model.predict(data.x()).unwrap().to_vec())
+    };
+    let (loss, y) = run(&Device::reference());
+    assert!(loss[3] < loss[0], "{loss:?}");
+    let cpu = [1, 2, 3].map(|threads| run(&Device::cpu_with(Some(threads), None).unwrap()));
+    assert!(cpu[0] == cpu[1] && cpu[0] == cpu[2], "the number of threads shows");
+    assert!(loss.iter().zip(&cpu[0].0).all(|(a, b)| (a - b).abs() < 1e-4), "{loss:?} and {:?}", cpu[0].0);
+    assert!(y.iter().zip(&cpu[0].1).all(|(a, b)| (a - b).abs() < 1e-3));
+}
+
 #[test]
 fn a_folded_softmax_is_a_softmax() {
     let data = clouds(64);

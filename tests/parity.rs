@@ -118,6 +118,8 @@ fn planted_faults_are_noticed() {
         "begin_step",
         "end_step",
         "conv_scratch",
+        "has_blocks",
+        "load_blocks", // a device's own layout, which it tests itself
     ];
     assert!(ops.len() > 40, "the trait is written otherwise: {ops:?}");
     // The faulty device does these step by step, so that a fault can strike each op of each step.

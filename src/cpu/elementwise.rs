@@ -1,12 +1,9 @@
 //! Element by element, moves, and sums over rows.
 
 use super::Cpu;
-use super::cut::Cut;
 use super::formula::{Formula, Same, check, elements, formula, same_len, slices};
-use super::gemm;
-use super::parallel::{Pieces, rows_per_task};
+use super::parallel::rows_per_task;
 use super::simd::{Kernel, Lanes, Simd};
-use crate::backend::HostRows;
 use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
 use std::ops::Range;
@@ -58,91 +55,6 @@ fn zip(cpu: &Cpu, op: &'static str, f: impl Formula<1, 1>, x: View, y: ViewMut) 
 }
 
 // ---------------------------------------------------------------- moves
-
-/// Rows ahead of the one that is converted whose memory is asked for: a batch's rows lie anywhere, and the first byte of
-/// each takes longer to come than all the others.
-const AHEAD: usize = 6;
-/// A number that comes from anywhere in memory costs as much as so many simple operations.
-const GATHER: usize = 4;
-/// The most rows of one task of a batch for a wide layer.
-const ROWS: usize = 128;
-
-/// Some columns of some rows of y, from the rows `order` of the bytes or reals.
-struct Gather<'a> {
-    rows: HostRows<'a>,
-    width: usize,
-    order: &'a [u32],
-    /// The rows of y.
-    range: Range<usize>,
-    columns: Range<usize>,
-    y: &'a Pieces<'a, f32>,
-}
-
-impl Kernel for Gather<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Gather { rows, width, order, range, columns, y } = self;
-        let len = columns.len();
-        let ahead = range.start..range.end.min(range.start + AHEAD);
-        for &row in &order[ahead] {
-            ask(s, rows, row as usize * width + columns.start, len);
-        }
-        for i in range.clone() {
-            if let Some(&next) = order[..range.end].get(i + AHEAD) {
-                ask(s, rows, next as usize * width + columns.start, len);
-            }
-            let (at, to) = (order[i] as usize * width + columns.start, i * width + columns.start);
-            // SAFETY: tasks have different rows or columns.
-            let y = unsafe { y.piece(to..to + len) };
-            match rows {
-                HostRows::F32(v) => y.copy_from_slice(&v[at..at + len]),
-                // A plain loop, which the compiler turns into registers of the set that it is compiled for.
-                HostRows::U8 { bytes, scale } => {
-                    for (y, &byte) in y.iter_mut().zip(&bytes[at..at + len]) {
-                        *y = f32::from(byte) * scale;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Asks for the cache lines of `len` numbers from `at` on.
-#[inline(always)]
-fn ask<S: Simd>(s: S, rows: HostRows, at: usize, len: usize) {
-    let (start, bytes) = match rows {
-        HostRows::F32(v) => (v[at..at + len].as_ptr().cast::<u8>(), 4 * len),
-        HostRows::U8 { bytes, .. } => (bytes[at..at + len].as_ptr(), len),
-    };
-    for line in (0..bytes).step_by(64) {
-        s.prefetch(start.wrapping_add(line));
-    }
-    s.prefetch(start.wrapping_add(bytes.saturating_sub(1)));
-}
-
-pub(super) fn load_rows(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-    let (width, n) = (rows.width(order, y.shape())?, order.len());
-    if width == 0 {
-        return Ok(());
-    }
-    let y = Pieces::new(y.f32()?);
-    let gather = |range, columns| cpu.isa.run(Gather { rows, width, order, range, columns, y: &y });
-    // Rows for a wide layer are cut into columns, where the layer cuts them.
-    if width < gemm::WIDE {
-        let per_task = rows_per_task(n, width * GATHER);
-        cpu.pool.run(n.div_ceil(per_task), &|task| {
-            gather(task * per_task..n.min((task + 1) * per_task), 0..width)
-        });
-        return Ok(());
-    }
-    let (blocks, slices) = (gemm::blocks_of(width), Cut::at_most(n, ROWS));
-    cpu.pool.run(blocks.parts() * slices.parts(), &|task| {
-        let (block, slice) = (task / slices.parts(), task % slices.parts());
-        gather(slices.part(slice), gemm::steps_of(blocks, width, block));
-    });
-    Ok(())
-}
 
 pub(super) fn swap_axes(cpu: &Cpu, x: View, y: ViewMut) -> Result<()> {
     let (from, to) = (x.shape(), y.shape());

@@ -22,7 +22,7 @@
 //!
 //! All four transposes come down to strides and packing, so there is one microkernel.
 //!
-//! Tasks cut C, and where C is small and its sums are long, k (`deep` below): partial sums are added in their order. So which
+//! Tasks cut C, and where C is small and its sums are long, k (`deep` below): partial sums are added in one order. So which
 //! thread did what never shows. What does is KC, which is therefore the same on every machine; NC and MC follow its
 //! caches.
 //!
@@ -36,7 +36,7 @@
 use super::Cpu;
 use super::caches::caches;
 use super::cut::{Cut, share};
-use super::pack::{Matrix, PackPanels, PackSlivers, pack, pack_rows};
+use super::pack::{Left, Matrix, PackPanels, PackSlivers, pack, pack_rows};
 use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
@@ -107,7 +107,7 @@ pub(super) fn steps_of(blocks: Cut, k: usize, i: usize) -> Range<usize> {
 /// See [`Backend::gemm`](crate::Backend::gemm).
 pub(super) fn gemm(cpu: &Cpu, g: Gemm, a: View, b: View, c: ViewMut) -> Result<()> {
     let (m, n, k) = g.extents(a.shape(), b.shape(), c.shape())?;
-    let a = Matrix::new(a.f32()?, a.shape().last(), g.transpose_a);
+    let a = Left::new(a, g.transpose_a)?;
     let b = Matrix::new(b.f32()?, b.shape().last(), g.transpose_b);
     let tail = Tail { alpha: g.alpha as f32, beta: g.beta as f32, ..Tail::PLAIN };
     product(cpu, [m, n, k], a, b, c.f32()?, tail);
@@ -125,7 +125,7 @@ pub(super) fn dense(
 ) -> Result<()> {
     let (m, n, k) = Gemm::nn().extents(x.shape(), w.shape(), y.shape())?;
     let (tail, rest) = Tail::of_layer("dense", f, b, n)?;
-    let (x, w) = (Matrix::new(x.f32()?, k, false), Matrix::new(w.f32()?, n, false));
+    let (x, w) = (Left::new(x, false)?, Matrix::new(w.f32()?, n, false));
     product(cpu, [m, n, k], x, w, y.reborrow().f32()?, tail);
     match rest {
         Activation::Linear => Ok(()),
@@ -156,7 +156,7 @@ impl<'a> Tail<'a> {
 }
 
 /// C = tail(A B), with A [m, k], B [k, n] and C [m, n] row-major. Packs B and cuts C into tasks.
-fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], tail: Tail) {
+fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], tail: Tail) {
     if m == 0 || n == 0 {
         return;
     }
@@ -170,8 +170,8 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
     let widest = columns_of_block();
     // A low transposed A beside a wide B, as for dU of a recurrent layer: every task takes all of A to some panels that
     // its thread has packed itself. What slivers share of A's lines they find in L2, and packing it would gain nothing.
-    let low = a.col != 1 && m <= rows_of_block() && n >= 2 * m.max(FEW_COLUMNS);
-    let is_wide = a.col != 1 && m >= WIDE;
+    let low = a.is_transposed() && m <= rows_of_block() && n >= 2 * m.max(FEW_COLUMNS);
+    let is_wide = a.is_transposed() && m >= WIDE;
     parallel::with_shared(|buffer| {
         for jc in (0..n).step_by(widest) {
             let nc = widest.min(n - jc);
@@ -190,7 +190,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                 let rows = Rows {
                     isa: cpu.isa,
                     tile: (mr, nr),
-                    a: a.from(0, start),
+                    a: a.from_step(start),
                     b,
                     packed,
                     in_place,
@@ -214,19 +214,24 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
                     false => tasks.min(m.div_ceil(4 * mr)).min((m / (5 * mr)).max(16)),
                 };
                 // Where each task packs its rows of a transposed A, they must be worth it.
-                let least = if a.col == 1 || low { 4 } else { 16 };
+                let least = if a.is_transposed() && !low { 16 } else { 4 };
                 let along = tasks.div_ceil(across).min(panels.div_ceil(least));
-                // dW of a wide layer is cut where its forward pass cuts k.
-                let (across, unit) = match across > 1 && is_wide {
-                    true => (across.next_multiple_of(2), STEP),
-                    false => (across, 1),
+                // dW of a wide layer is cut into the blocks of its forward pass, each of them into as many slices.
+                let is_wide = is_wide && across > 1 || a.is_in_blocks();
+                let blocks = blocks_of(if is_wide { m } else { 0 });
+                let across = across.next_multiple_of(blocks.parts());
+                let slice_of = |i| {
+                    let per_block = across / blocks.parts();
+                    let block = if is_wide { steps_of(blocks, m, i / per_block) } else { 0..m };
+                    let slice = share(block.len(), 1, per_block, i % per_block);
+                    block.start + slice.start..block.start + slice.end
                 };
                 let groups = Cut::new(panels, along);
                 // Neighbouring tasks, which one thread has, share what they read of the smaller operand.
                 cpu.pool.run(across * along, &|t| {
                     let (slice, group) =
                         if m < nc { (t % across, t / across) } else { (t / along, t % along) };
-                    let (slice, group) = (share(m, unit, across, slice), groups.part(group));
+                    let (slice, group) = (slice_of(slice), groups.part(group));
                     parallel::with_own(|own| rows.task(slice, group, own));
                 });
             }
@@ -237,50 +242,59 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32]
 /// Whether C is small and the sums are long, as in the forward pass of a layer with many inputs. Then B, the weights, is
 /// what moves; so it is k that is cut, and each thread reads the rows of B that it also updates: dW is cut into rows, and
 /// so is the optimizer's step. Cut by rows or columns of C, half of B would travel from core to core, twice in each step.
-fn is_deep([m, n, k]: [usize; 3], a: Matrix, b: Matrix) -> bool {
-    a.col == 1 && b.col == 1 && k >= WIDE && m * n <= 16 * k && m * n * k >= 4 * TASK
+fn is_deep([m, n, k]: [usize; 3], a: Left, b: Matrix) -> bool {
+    !a.is_transposed() && b.col == 1 && k >= WIDE && m * n <= 16 * k && m * n * k >= 4 * TASK
 }
 
-/// C = tail(A B): a partial sum for each block along k, added in their order.
-fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: &mut [f32], tail: Tail) {
+/// C = tail(A B): the blocks along k in two halves, each of which adds its own, and then the two sums. On two threads a
+/// half is a task, which keeps its sum to itself until it is whole; on more threads each block is.
+fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], tail: Tail) {
     let (tile, blocks) = (tile::size(cpu.isa), blocks_of(k));
-    let (parts, panels, in_place) = (blocks.parts(), n.div_ceil(tile.1), in_place(b, m, tile));
+    let (panels, in_place) = (n.div_ceil(tile.1), in_place(b, m, tile));
+    let parts = if cpu.pool.threads() > 2 { blocks.parts() } else { 2 };
+    let blocks_of_part = |p| share(blocks.parts(), 1, parts, p);
     let width = if in_place { 0 } else { panels * tile.1 };
     parallel::with_shared(|buffer| {
         let (sums, packed) = buffer.split_at_mut(parts * m * n);
         let packed = &mut packed[..k * width];
         let pieces = Pieces::new(packed);
         cpu.pool.run(if width > 0 { parts } else { 0 }, &|p| {
-            let steps = steps_of(blocks, k, p);
-            // SAFETY: blocks do not overlap.
-            let panels = unsafe { pieces.piece(steps.start * width..steps.end * width) };
-            let b = b.from(steps.start, 0);
-            cpu.isa.run(PackPanels { b, columns: n, kc: steps.len(), panels });
+            for i in blocks_of_part(p) {
+                let steps = steps_of(blocks, k, i);
+                // SAFETY: blocks do not overlap.
+                let panels = unsafe { pieces.piece(steps.start * width..steps.end * width) };
+                let b = b.from(steps.start, 0);
+                cpu.isa.run(PackPanels { b, columns: n, kc: steps.len(), panels });
+            }
         });
         let slices = Cut::at_most(m, FEW_ROWS);
         let (packed, all) = (&*packed, Pieces::new(&mut *sums));
         cpu.pool.run(parts * slices.parts(), &|t| {
             let (p, slice) = (t / slices.parts(), slices.part(t % slices.parts()));
-            let steps = steps_of(blocks, k, p);
-            let rows = Rows {
-                isa: cpu.isa,
-                tile,
-                a: a.from(0, steps.start),
-                b: b.from(steps.start, 0),
-                packed: &packed[steps.start * width..steps.end * width],
-                in_place,
-                packs_a: true,
-                steps: steps.len(),
-                blocks: std::iter::once((0..steps.len(), Tail::PLAIN)),
-                c: &all,
-                first: p * m * n,
-                c_row: n,
-                column: 0,
-                columns: n,
-            };
-            parallel::with_own(|own| rows.task(slice, 0..panels, own));
+            for (at, i) in blocks_of_part(p).enumerate() {
+                let steps = steps_of(blocks, k, i);
+                let tail = if at == 0 { Tail::PLAIN } else { Tail::ADD };
+                let rows = Rows {
+                    isa: cpu.isa,
+                    tile,
+                    a: a.from_step(steps.start),
+                    b: b.from(steps.start, 0),
+                    packed: &packed[steps.start * width..steps.end * width],
+                    in_place,
+                    packs_a: true,
+                    steps: steps.len(),
+                    blocks: std::iter::once((0..steps.len(), tail)),
+                    c: &all,
+                    first: p * m * n,
+                    c_row: n,
+                    column: 0,
+                    columns: n,
+                };
+                parallel::with_own(|own| rows.task(slice.clone(), 0..panels, own));
+            }
         });
-        let (sums, per_task) = (&*sums, rows_per_task(m, n * parts));
+        // Half of the rows to a thread, as in the layers behind.
+        let (sums, per_task) = (&*sums, rows_per_task(m, 2 * n * blocks.parts()));
         cpu.pool.run_chunks(c, per_task * n, |task, c| {
             cpu.isa.run(AddParts { sums, size: m * n, first: task * per_task * n, n, tail, c });
         });
@@ -306,7 +320,7 @@ pub(super) fn multiply_panels(
     let some = Rows {
         isa,
         tile,
-        a,
+        a: Left::Rows(a),
         b: a, // not read: its panels are packed
         packed: panels,
         in_place: false,
@@ -322,7 +336,7 @@ pub(super) fn multiply_panels(
     some.task(0..rows, 0..count, own);
 }
 
-/// C = tail(Σ of the partial sums, in order) for some rows.
+/// C = tail(Σ of the first half of the partial sums, in order, + the same of the second) for some rows.
 struct AddParts<'a, 'b> {
     sums: &'a [f32],
     /// From one partial sum to the next.
@@ -341,15 +355,19 @@ impl Kernel for AddParts<'_, '_> {
     fn run<S: Simd>(self, s: S) {
         let AddParts { sums, size, first, n, tail, c } = self;
         let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
+        let half = (sums.len() / size).div_ceil(2) * size;
         for (r, row) in c.chunks_exact_mut(n).enumerate() {
             for j in (0..n).step_by(S::LANES) {
                 let (lanes, at) = (S::LANES.min(n - j), first + r * n + j);
-                let mut sum = s.splat(0.0);
-                for part in sums.chunks_exact(size) {
-                    // SAFETY: as many as the row has left.
-                    sum = sum + unsafe { s.load_up_to(part[at..at + lanes].as_ptr(), lanes) };
+                let mut halves = [s.splat(0.0); 2];
+                for (sum, parts) in halves.iter_mut().zip([&sums[..half], &sums[half..]]) {
+                    for (i, part) in parts.chunks_exact(size).enumerate() {
+                        // SAFETY: as many as the row has left.
+                        let v = unsafe { s.load_up_to(part[at..at + lanes].as_ptr(), lanes) };
+                        *sum = if i == 0 { v } else { *sum + v };
+                    }
                 }
-                let mut v = sum * alpha;
+                let mut v = (halves[0] + halves[1]) * alpha;
                 let to = &mut row[j..j + lanes];
                 // SAFETY: as above.
                 unsafe {
@@ -371,7 +389,7 @@ struct Rows<'a, I> {
     isa: Isa,
     /// (MR, NR).
     tile: (usize, usize),
-    a: Matrix<'a>,
+    a: Left<'a>,
     b: Matrix<'a>,
     /// B's panels, unless they lie in B itself.
     packed: &'a [f32],
@@ -395,22 +413,22 @@ struct Rows<'a, I> {
 impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
     /// Some rows of C times some panels of B: loops 4 to 1. `own` holds a packed block of A.
     fn task(&self, slice: Range<usize>, panels: Range<usize>, own: &mut [f32]) {
-        let (isa, (mr, nr), a) = (self.isa, self.tile, self.a);
+        let (isa, (mr, nr)) = (self.isa, self.tile);
         let (blocks, wide) = (Cut::at_most(slice.len(), rows_of_block()), mr.next_power_of_two());
         for (steps, tail) in self.blocks.clone() {
             let kc = steps.len();
             let columns = panels.len() * nr;
-            let pack_a = self.packs_a
-                && match a.col {
-                    1 => a.row >= FAR_IN_A && columns >= MANY_COLUMNS,
-                    _ => columns.min(kc) > FEW_COLUMNS,
-                };
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
                 let first = slice.start + block.start;
                 let slivers = Cut::at_most(block.len(), mr);
+                let a = self.a.part(first..first + block.len(), steps.clone());
+                let pack_a = self.packs_a
+                    && match a.col {
+                        1 => a.row >= FAR_IN_A && columns >= MANY_COLUMNS,
+                        _ => columns.min(kc) > FEW_COLUMNS,
+                    };
                 if pack_a {
-                    let a = a.from(first, steps.start);
                     match a.col {
                         1 => pack_rows(a, kc, &mut own[..block.len() * kc]),
                         _ => isa.run(PackSlivers { a, kc, slivers, wide, packed: &mut *own }),
@@ -419,7 +437,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                 let (a, a_sliver, walk) = match pack_a {
                     true if a.col == 1 => (own.as_ptr(), None, Walk::matrix(kc, 1, kc)),
                     true => (own.as_ptr(), Some(wide * kc), Walk::matrix(1, wide, kc)),
-                    false => (a.at(first, steps.start), None, Walk::matrix(a.row, a.col, kc)),
+                    false => (a.data.as_ptr(), None, Walk::matrix(a.row, a.col, kc)),
                 };
                 for jr in panels.clone() {
                     let (b, b_row) = match self.in_place {

@@ -2,7 +2,8 @@
 //!
 //! | file | ops |
 //! |---|---|
-//! | elementwise | load_rows, fill, copy, scale, add_scaled, interpolate, multiply, clamp, swap_axes, copy_columns, add_bias, sum_rows |
+//! | gather | load_rows, load_blocks |
+//! | elementwise | fill, copy, scale, add_scaled, interpolate, multiply, clamp, swap_axes, copy_columns, add_bias, sum_rows |
 //! | gemm | gemm, dense |
 //! | activation | activate, activation_backward |
 //! | conv | im2col, col2im, conv_scratch, conv |
@@ -32,6 +33,7 @@ mod dropout;
 mod elementwise;
 mod floor;
 mod formula;
+mod gather;
 mod gemm;
 mod ladder;
 mod loss;
@@ -108,8 +110,16 @@ impl Backend for Cpu {
         Ok(Indices::zeros_host(shape))
     }
 
+    fn has_blocks(&self, width: usize) -> bool {
+        width >= gemm::WIDE
+    }
+
+    fn load_blocks(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
+        gather::load_blocks(self, rows, order, y)
+    }
+
     fn load_rows(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-        elementwise::load_rows(self, rows, order, y)
+        gather::load_rows(self, rows, order, y)
     }
 
     fn fill(&self, value: f64, y: ViewMut) -> Result<()> {

@@ -10,9 +10,13 @@
 
 use super::Cpu;
 use super::cut::Cut;
+use super::gemm::{blocks_of, steps_of};
 use super::parallel;
 use super::simd::{Kernel, Simd};
 use super::tile::{self, columns_of_tile};
+use crate::error::Result;
+use crate::tensor::View;
+use std::ops::Range;
 
 /// A or B, transposed or not: element (i, j) is `data[i·row + j·col]`.
 #[derive(Clone, Copy)]
@@ -40,6 +44,63 @@ impl<'a> Matrix<'a> {
     pub(super) fn from(&self, i: usize, j: usize) -> Matrix<'a> {
         let at = (i * self.row + j * self.col).min(self.data.len());
         Matrix { data: &self.data[at..], ..*self }
+    }
+}
+
+/// The left operand of a product, which may be a batch in blocks of columns.
+#[derive(Clone, Copy)]
+pub(super) enum Left<'a> {
+    Rows(Matrix<'a>),
+    /// A batch of `n` samples of `width` numbers, or its transpose, from step `first` along k on.
+    Blocks { data: &'a [f32], n: usize, width: usize, first: usize, transposed: bool },
+}
+
+impl<'a> Left<'a> {
+    /// op(a).
+    pub(super) fn new(a: View<'a>, transposed: bool) -> Result<Left<'a>> {
+        let (n, width) = a.shape().as_matrix();
+        Ok(match a.blocks() {
+            Some(data) => Left::Blocks { data, n, width, first: 0, transposed },
+            None => Left::Rows(Matrix::new(a.f32()?, width, transposed)),
+        })
+    }
+
+    pub(super) fn is_in_blocks(&self) -> bool {
+        matches!(self, Left::Blocks { .. })
+    }
+
+    /// Whether k runs along the columns of memory.
+    pub(super) fn is_transposed(&self) -> bool {
+        match self {
+            Left::Rows(a) => a.col != 1,
+            Left::Blocks { transposed, .. } => *transposed,
+        }
+    }
+
+    /// From step `p` along k on.
+    pub(super) fn from_step(self, p: usize) -> Left<'a> {
+        match self {
+            Left::Rows(a) => Left::Rows(a.from(0, p)),
+            Left::Blocks { data, n, width, first, transposed } => {
+                Left::Blocks { data, n, width, first: first + p, transposed }
+            }
+        }
+    }
+
+    /// Some rows and steps. In a batch in blocks, the rows of a transposed one, or else the steps, are of one block.
+    pub(super) fn part(self, rows: Range<usize>, steps: Range<usize>) -> Matrix<'a> {
+        let Left::Blocks { data, n, width, first, transposed } = self else {
+            let Left::Rows(a) = self else { unreachable!("the only other kind") };
+            return a.from(rows.start, steps.start);
+        };
+        let steps = first + steps.start..first + steps.end;
+        let (samples, columns) = if transposed { (steps, rows) } else { (rows, steps) };
+        let blocks = blocks_of(width);
+        let mut all = (0..blocks.parts()).map(|i| steps_of(blocks, width, i));
+        let block = all.find(|block| columns.end <= block.end).unwrap_or(0..0);
+        assert!(block.start <= columns.start && samples.end <= n, "some columns of one block");
+        let at = n * block.start + samples.start * block.len() + columns.start - block.start;
+        Matrix::new(&data[at..], block.len(), transposed)
     }
 }
 

@@ -4,8 +4,8 @@
 //! those inside: one fork and join, without an allocation.
 //!
 //! **Each thread has tasks of its own**, a range of neighbours, and the same ones in every job with as many tasks: what
-//! it wrote in one op it finds in its own cache in the next. Only who has finished takes tasks of others, one by one, so
-//! a thread that the system has put aside delays nobody but itself.
+//! it wrote in one op it finds in its own cache in the next. Only who has finished, and waited for a while, takes tasks
+//! of others, one by one, so a thread that the system has put aside delays nobody but itself.
 //!
 //! **Which thread does a task never shows in the result.** An op cuts its work at boundaries that the sizes alone
 //! decide ([`rows_per_task`]); what a task computes depends on its number only. The bits are the same on 1 thread and
@@ -35,6 +35,9 @@ const MAX_THREADS: usize = 1024;
 /// How long a worker looks out for the next job before it sleeps. Ops of one training step follow each other within
 /// a few microseconds; waking a sleeper costs about as much as this.
 const LOOKOUT: Duration = Duration::from_micros(50);
+/// How long a thread that is done waits before it takes tasks that belong to others. Their data are in the other's
+/// cache, and to fetch them from there, and back for the next op, costs several times what a small task does.
+const PATIENCE: Duration = Duration::from_micros(10);
 /// Looks at the state in a row, before a look at the clock or a `yield`.
 const SPINS: usize = 32;
 
@@ -124,6 +127,9 @@ impl Shared {
         let parts = self.taken.len().min(job.tasks);
         for of in (me..parts).chain(0..me.min(parts)) {
             let (start, end) = (of * job.tasks / parts, (of + 1) * job.tasks / parts);
+            if of != me && self.soon_done(of, job.number, end - start) {
+                continue;
+            }
             while let Some(i) = self.take(of, job.number, end - start) {
                 if self.failed.load(Relaxed) {
                     return;
@@ -132,6 +138,24 @@ impl Shared {
                     self.failed.store(true, Relaxed);
                     self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
                 }
+            }
+        }
+    }
+
+    /// Waits for thread `of` to begin the last of its `len` tasks, but not longer than [`PATIENCE`].
+    fn soon_done(&self, of: usize, number: u64, len: usize) -> bool {
+        let begun = || {
+            let taken = self.taken[of].0.load(Relaxed);
+            taken / JOB == number && (taken % JOB) as usize >= len
+        };
+        let looks = || (0..SPINS).any(|_| begun() || (std::hint::spin_loop(), false).1);
+        let start = Instant::now();
+        loop {
+            if looks() {
+                return true;
+            }
+            if start.elapsed() > PATIENCE {
+                return false;
             }
         }
     }

@@ -201,6 +201,10 @@ impl Layer for Dense {
         }
     }
 
+    fn takes_blocks(&self) -> bool {
+        true
+    }
+
     fn output_activation(&self) -> Activation {
         self.activation
     }

@@ -113,6 +113,12 @@ pub trait Layer: Send {
         false
     }
 
+    /// Whether x, in `forward` and in `backward`, goes nowhere but into [`dense`](crate::Backend::dense) and
+    /// [`gemm`](crate::Backend::gemm), so that it may be a batch [in blocks](View::in_blocks).
+    fn takes_blocks(&self) -> bool {
+        false
+    }
+
     /// The shape of the samples that the model is for, if this layer declares one: [`Input`] does.
     fn declared_input(&self) -> Option<Shape> {
         None

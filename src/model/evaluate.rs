@@ -96,7 +96,7 @@ impl Sequential {
         self.plan_for(32)?;
         let (last, output) = (self.nodes.0.len() - 1, self.nodes.0[node].output);
         let folded = self.compiled.as_ref().map_or(Activation::Linear, |c| c.folded);
-        let (Some(device), Some(ws)) = (&self.device, &mut self.workspace) else {
+        let Some(ws) = &mut self.workspace else {
             return Err(self.not_built(None));
         };
         let count = x.len();
@@ -108,7 +108,7 @@ impl Sequential {
         let mut values = Vec::with_capacity(count * output.len());
         for part in order.chunks(ws.max_batch) {
             let n = part.len();
-            device.load_rows(x.rows(), part, ws.input(n)?)?;
+            ws.load_in_rows(x.rows(), part)?;
             ws.forward(&mut self.nodes, n, step)?;
             ws.finish(n, folded)?;
             // The last layer may have left its activation to the loss; `finish` has made up for it.

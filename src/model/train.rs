@@ -254,7 +254,7 @@ impl<'a> Batches<'a> {
         if n == 0 {
             return Ok(None);
         }
-        device.load_rows(self.data.x().rows(), part, ws.input(n)?)?;
+        ws.load(self.data.x().rows(), part)?;
         let rows = ws.output_rows(n);
         match self.data.y() {
             Targets::Labels { sample, labels } => {

@@ -6,7 +6,7 @@
 
 use super::Nodes;
 use crate::activations::Activation;
-use crate::backend::{LossTerm, Target};
+use crate::backend::{HostRows, LossTerm, Target};
 use crate::device::Device;
 use crate::error::Result;
 use crate::layers::{Cx, Plan};
@@ -14,7 +14,7 @@ use crate::losses::Loss;
 use crate::metrics::Mean;
 use crate::rng::Noise;
 use crate::shape::Shape;
-use crate::tensor::{Indices, Tensor, View, ViewMut};
+use crate::tensor::{Indices, Tensor, View};
 
 /// Buffers for batches of up to `max_batch` samples.
 pub(super) struct Workspace {
@@ -26,6 +26,9 @@ pub(super) struct Workspace {
     /// `shapes[i + 1]`. The two are the same buffer where a layer only reshapes.
     slot: Vec<usize>,
     shapes: Vec<Shape>,
+    /// Whether the first layer takes its input [in blocks](View::in_blocks), and whether it is now.
+    takes_blocks: bool,
+    in_blocks: bool,
     /// The lowest layer with parameters: below it nobody wants a gradient.
     lowest: usize,
     /// The gradient by a layer's output, and by its input; they swap roles from layer to layer.
@@ -81,6 +84,10 @@ impl Workspace {
                 Ok(())
             })?;
         }
+        let mut layers = nodes.0.iter().zip(&shapes);
+        let takes_blocks = layers.find(|(node, _)| !node.layer.is_reshape()).is_some_and(|(node, x)| {
+            node.layer.takes_blocks() && x.rank() == 1 && device.has_blocks(x.len())
+        });
         let output = shapes[shapes.len() - 1].batched(max_batch);
         let rows = Shape::from([output.as_matrix().0]);
         let gradient = || device.zeros(Shape::from([max_batch * largest]));
@@ -90,6 +97,8 @@ impl Workspace {
             buffers,
             slot,
             shapes,
+            takes_blocks,
+            in_blocks: false,
             lowest: lowest.unwrap_or(nodes.0.len()),
             gradients: [gradient()?, gradient()?],
             scratch: device.zeros(Shape::from([plan.scratch]))?,
@@ -102,9 +111,24 @@ impl Workspace {
         })
     }
 
-    /// Where a batch of `n` samples is to be written.
-    pub(super) fn input(&mut self, n: usize) -> Result<ViewMut<'_>> {
-        self.buffers[0].prefix_mut(self.shapes[0].batched(n))
+    /// Gathers a batch of samples into the input, as the first layer likes it best.
+    pub(super) fn load(&mut self, rows: HostRows, order: &[u32]) -> Result<()> {
+        self.load_as(self.takes_blocks, rows, order)
+    }
+
+    /// Gathers a batch of samples into the input, which is then what [`output`](Workspace::output) gives for layers
+    /// that only reshape it.
+    pub(super) fn load_in_rows(&mut self, rows: HostRows, order: &[u32]) -> Result<()> {
+        self.load_as(false, rows, order)
+    }
+
+    fn load_as(&mut self, in_blocks: bool, rows: HostRows, order: &[u32]) -> Result<()> {
+        let x = self.buffers[0].prefix_mut(self.shapes[0].batched(order.len()))?;
+        self.in_blocks = in_blocks;
+        match in_blocks {
+            true => self.device.load_blocks(rows, order, x),
+            false => self.device.load_rows(rows, order, x),
+        }
     }
 
     fn output_shape(&self, n: usize) -> Shape {
@@ -125,6 +149,7 @@ impl Workspace {
             }
             let (below, above) = self.buffers.split_at_mut(to);
             let x = below[from].prefix(self.shapes[i].batched(n))?;
+            let x = if self.in_blocks && from == 0 { x.in_blocks()? } else { x };
             let y = above[0].prefix_mut(self.shapes[i + 1].batched(n))?;
             let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
             let mut cx = Cx { device: &self.device, training: step.training, noise, scratch };
@@ -214,6 +239,7 @@ impl Workspace {
             }
             let (x_shape, y_shape) = (self.shapes[i].batched(n), self.shapes[i + 1].batched(n));
             let (x, y) = (self.buffers[from].prefix(x_shape)?, self.buffers[to].prefix(y_shape)?);
+            let x = if self.in_blocks && from == 0 { x.in_blocks()? } else { x };
             let dx = match i > self.lowest {
                 true => Some(below.prefix_mut(x_shape)?),
                 false => None,
