@@ -239,6 +239,8 @@ pub(crate) trait Lanes:
     fn ge(self, b: Self) -> Self::Mask;
     /// `yes` where the mask holds, `no` elsewhere.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+    /// 0 where the mask holds, self elsewhere: quicker than to [`select`](Lanes::select) zeros.
+    fn zero_if(self, mask: Self::Mask) -> Self;
     /// |self| with the sign of `sign`.
     fn copysign(self, sign: Self) -> Self;
     /// self, or −self where `sign` is negative, −0 included.
@@ -385,6 +387,10 @@ impl Lanes for F32x4 {
         F32x4([0, 1, 2, 3].map(|i| if mask[i] { p[i].0 } else { p[i].1 }))
     }
     #[inline(always)]
+    fn zero_if(self, mask: [bool; 4]) -> F32x4 {
+        F32x4::select(mask, F32x4([0.0; 4]), self)
+    }
+    #[inline(always)]
     fn copysign(self, sign: F32x4) -> F32x4 {
         F32x4(self.zip(sign, f32::copysign))
     }
@@ -497,6 +503,8 @@ mod tests {
             check("sqrt", x.abs().sqrt(), &|x, _| x.abs().sqrt());
             check("round", (x + s.splat(0.125)).round(), &|x, _| (x + 0.125).round_ties_even());
             check("select", S::V::select(x.gt(y), x, y), &|x, y| if x > y { x } else { y });
+            check("zero_if", x.zero_if(x.gt(y)), &|x, y| if x > y { 0.0 } else { x });
+            check("zero_if keeps NaN", s.splat(f32::NAN).zero_if(x.gt(y)), &|x, y| if x > y { 0.0 } else { f32::NAN });
             check("ge", S::V::select(x.ge(x), x, y), &|x, _| x);
             check("copysign", y.copysign(x), &|x, y| y.copysign(x));
             check("flip", x.flip(y), &|x, y| if y.is_sign_negative() { -x } else { x });

@@ -14,7 +14,7 @@ use crate::tensor::{Tensor, View, ViewMut};
 /// subnormal numbers each operation on it would take a processor several times as long. NaN stays.
 #[inline(always)]
 fn faded<S: Simd>(s: S, mean: S::V) -> S::V {
-    S::V::select(s.splat(1e-30).gt(mean.abs()), s.splat(0.0), mean)
+    mean.zero_if(s.splat(1e-30).gt(mean.abs()))
 }
 
 formula! { Descend { decay, lr } [g] -> [w] |s| [s.splat(lr).neg_mul_add(g, s.splat(decay).neg_mul_add(w, w))] }

@@ -218,6 +218,10 @@ impl<V: Lanes> Lanes for Unfused<V> {
     fn select(mask: V::Mask, yes: Self, no: Self) -> Self {
         Unfused(V::select(mask, yes.0, no.0))
     }
+    #[inline(always)]
+    fn zero_if(self, mask: V::Mask) -> Self {
+        Unfused(self.0.zero_if(mask))
+    }
     fn sum(self) -> f32 {
         self.0.sum()
     }

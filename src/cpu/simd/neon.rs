@@ -138,6 +138,8 @@ impl Lanes for F32x4 {
         gt(self: Self, b: Self) -> uint32x4_t = vcgtq_f32(self.0, b.0);
         ge(self: Self, b: Self) -> uint32x4_t = vcgeq_f32(self.0, b.0);
         select(mask: uint32x4_t, yes: Self, no: Self) -> Self = F32x4(vbslq_f32(mask, yes.0, no.0));
+        zero_if(self: Self, mask: uint32x4_t) -> Self =
+            F32x4(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(self.0), mask)));
         copysign(self: Self, sign: Self) -> Self = F32x4(vbslq_f32(vdupq_n_u32(SIGN), sign.0, self.0));
         flip(self: Self, sign: Self) -> Self = {
             let bit = vandq_u32(vreinterpretq_u32_f32(sign.0), vdupq_n_u32(SIGN));

@@ -215,6 +215,7 @@ impl Lanes for F32x8 {
         gt(self: Self, b: Self) -> __m256 = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, b.0);
         ge(self: Self, b: Self) -> __m256 = _mm256_cmp_ps::<_CMP_GE_OQ>(self.0, b.0);
         select(mask: __m256, yes: Self, no: Self) -> Self = F32x8(_mm256_blendv_ps(no.0, yes.0, mask));
+        zero_if(self: Self, mask: __m256) -> Self = F32x8(_mm256_andnot_ps(mask, self.0));
         copysign(self: Self, sign: Self) -> Self = {
             let bit = _mm256_castsi256_ps(_mm256_set1_epi32(SIGN));
             F32x8(_mm256_or_ps(_mm256_andnot_ps(bit, self.0), _mm256_and_ps(bit, sign.0)))
@@ -270,6 +271,7 @@ impl Lanes for F32x16 {
         gt(self: Self, b: Self) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, b.0);
         ge(self: Self, b: Self) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, b.0);
         select(mask: __mmask16, yes: Self, no: Self) -> Self = F32x16(_mm512_mask_blend_ps(mask, no.0, yes.0));
+        zero_if(self: Self, mask: __mmask16) -> Self = F32x16(_mm512_maskz_mov_ps(!mask, self.0));
         copysign(self: Self, sign: Self) -> Self = {
             let bit = _mm512_castsi512_ps(_mm512_set1_epi32(SIGN));
             F32x16(_mm512_or_ps(_mm512_andnot_ps(bit, self.0), _mm512_and_ps(bit, sign.0)))
