@@ -469,6 +469,21 @@ pub trait Backend: Send + Sync + 'static {
         step_by_step::lstm_backward(self, acts, recurrent, truncate, gates, c, dh, dc)
     }
 
+    /// The gradients of a recurrent layer's weights, from all steps: dW = xᵀ dz, dU = h₋₁ᵀ dz, db = Σₜ Σₙ dz. Fused.
+    ///
+    /// Time-major: xs [T, N, F], h [T, N, U], dz [T, N, G]; dw [F, G], du [U, G], db [G]. Before the first step h is 0.
+    fn recurrent_gradients(
+        &self,
+        xs: View,
+        h: View,
+        dz: View,
+        dw: ViewMut,
+        du: ViewMut,
+        db: Option<ViewMut>,
+    ) -> Result<()> {
+        step_by_step::recurrent_gradients(self, xs, h, dz, dw, du, db)
+    }
+
     /// One step of a GRU with `reset_after`, behind its GEMMs. Blocks of U columns in the order z, r, ĥ.
     ///
     /// In: `gates` [N, 3U] holds x W + bᵢ, `recurrent` [N, 3U] holds h₋₁ U + bᵣ, `h_prev` is h₋₁ [N, U], 0 if absent.

@@ -1,4 +1,4 @@
-//! Sequences as plain ops: what [`Backend::lstm`] and [`Backend::lstm_backward`] are.
+//! Sequences as plain ops: what [`Backend::lstm`], [`Backend::lstm_backward`] and [`Backend::recurrent_gradients`] are.
 
 use super::{Activation, Backend, CellActivations, Gemm, Result, Shape, View, ViewMut};
 use crate::error::check;
@@ -41,6 +41,45 @@ pub(crate) fn extents_backward(
     let fit =
         gates.dims() == [steps, n, 4 * u] && c == dh && recurrent.dims() == [u, 4 * u] && dc.dims() == [n, u];
     check("lstm_backward", fit, &shapes).map(|()| [steps, n, u])
+}
+
+/// [T, N, F, U, G] of [`Backend::recurrent_gradients`], if all shapes fit.
+pub(crate) fn extents_of_gradients(
+    xs: Shape,
+    h: Shape,
+    dz: Shape,
+    dw: Shape,
+    du: Shape,
+    db: Option<Shape>,
+) -> Result<[usize; 5]> {
+    let shapes = [("xs", xs), ("h", h), ("dz", dz), ("dw", dw), ("du", du)];
+    let (&[steps, n, u], f, g) = (h.dims(), xs.last(), dz.last()) else {
+        return check("recurrent_gradients", false, &shapes).map(|()| [0; 5]);
+    };
+    let fit = steps > 0
+        && xs.dims() == [steps, n, f]
+        && dz.dims() == [steps, n, g]
+        && dw.dims() == [f, g]
+        && du.dims() == [u, g]
+        && db.is_none_or(|b| b.len() == g);
+    check("recurrent_gradients", fit, &shapes).map(|()| [steps, n, f, u, g])
+}
+
+pub(crate) fn recurrent_gradients(
+    dev: &(impl Backend + ?Sized),
+    xs: View,
+    h: View,
+    dz: View,
+    dw: ViewMut,
+    du: ViewMut,
+    db: Option<ViewMut>,
+) -> Result<()> {
+    let of_bias = db.as_ref().map(ViewMut::shape);
+    let [steps, ..] =
+        extents_of_gradients(xs.shape(), h.shape(), dz.shape(), dw.shape(), du.shape(), of_bias)?;
+    dev.gemm(Gemm::tn(), xs, dz, dw)?;
+    dev.gemm(Gemm::tn(), h.rows(0..steps - 1)?, dz.rows(1..steps)?, du)?;
+    db.map_or(Ok(()), |db| dev.sum_rows(dz, db))
 }
 
 pub(crate) fn lstm(

@@ -144,11 +144,11 @@ impl Formula<8, 1> for AddEight {
 }
 
 /// y = Σᵣ x[r, columns], eight rows at a time.
-struct SumRows<'a> {
-    x: &'a [f32],
-    cols: usize,
-    columns: Range<usize>,
-    y: &'a mut [f32],
+pub(super) struct SumRows<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) cols: usize,
+    pub(super) columns: Range<usize>,
+    pub(super) y: &'a mut [f32],
 }
 
 impl Kernel for SumRows<'_> {

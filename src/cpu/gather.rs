@@ -52,7 +52,15 @@ pub(super) fn load_blocks(cpu: &Cpu, rows: HostRows, order: &[u32], y: ViewMut) 
     cpu.pool.run(2 * slices.parts(), &|task| {
         let (half, range) = (task / slices.parts(), slices.part(task % slices.parts()));
         let some = share(blocks.parts(), 1, 2, half);
-        cpu.isa.run(Gather { rows, width, order, range, columns: |i| steps_of(blocks, width, i), some, y: &y });
+        cpu.isa.run(Gather {
+            rows,
+            width,
+            order,
+            range,
+            columns: |i| steps_of(blocks, width, i),
+            some,
+            y: &y,
+        });
     });
     Ok(())
 }

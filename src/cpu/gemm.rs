@@ -51,7 +51,7 @@ const KC: usize = 256;
 /// The most columns of one block: [KC, NC] fits into the buffer that a calling thread keeps. A multiple of every NR.
 const NC: usize = SHARED / KC / 96 * 96;
 /// The most rows of one block of A: [MC, KC] fits into a thread's own memory.
-const MC: usize = 160;
+pub(super) const MC: usize = 160;
 /// Floats of B that are packed at once, if they are more than one block.
 const CHUNK: usize = 128 * 1024;
 /// Blocks along k begin at multiples of this.
@@ -190,7 +190,7 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], 
                 let rows = Rows {
                     isa: cpu.isa,
                     tile: (mr, nr),
-                    a: a.from_step(start),
+                    a: a.after(start),
                     b,
                     packed,
                     in_place,
@@ -277,7 +277,7 @@ fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], tai
                 let rows = Rows {
                     isa: cpu.isa,
                     tile,
-                    a: a.from_step(steps.start),
+                    a: a.after(steps.start),
                     b: b.from(steps.start, 0),
                     packed: &packed[steps.start * width..steps.end * width],
                     in_place,
@@ -334,6 +334,40 @@ pub(super) fn multiply_panels(
         columns: n,
     };
     some.task(0..rows, 0..count, own);
+}
+
+/// C[:, columns] = tail(A B) on this thread, for the `columns` of a C whose rows are `c_row` long: A [m, k] transposed and
+/// read where it is, `panels` those of B's k rows. No other task has these columns.
+pub(super) fn multiply_columns(
+    isa: Isa,
+    [m, k]: [usize; 2],
+    a: Matrix,
+    panels: &[f32],
+    (c, c_row): (&Pieces<f32>, usize),
+    columns: Range<usize>,
+    tail: Tail,
+) {
+    let tile = tile::size(isa);
+    let count = columns.len().div_ceil(tile.1);
+    assert!(panels.len() >= count * k * tile.1 && columns.end <= c_row && m * c_row <= c.len());
+    assert!(m == 0 || k == 0 || (a.row == 1 && a.data.len() >= (k - 1) * a.col + m));
+    let some = Rows {
+        isa,
+        tile,
+        a: Left::Rows(a),
+        b: a, // not read: its panels are packed
+        packed: panels,
+        in_place: false,
+        packs_a: false,
+        steps: k,
+        blocks: std::iter::once((0..k, tail)),
+        c,
+        first: 0,
+        c_row,
+        column: columns.start,
+        columns: columns.len(),
+    };
+    some.task(0..m, 0..count, &mut []);
 }
 
 /// C = tail(Σ of the first half of the partial sums, in order, + the same of the second) for some rows.

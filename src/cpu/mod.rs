@@ -12,6 +12,7 @@
 //! | normalize | moments, normalize, normalize_backward |
 //! | recurrent | lstm_step, lstm_step_backward, gru_step, gru_step_backward |
 //! | lstm | lstm, lstm_backward |
+//! | recurrent_gradients | recurrent_gradients |
 //! | dropout | dropout |
 //! | loss | loss, loss_backward, loss_step |
 //! | score | score, count_classes, count_pairs, accumulate, accumulate_squares |
@@ -44,6 +45,7 @@ mod pack;
 mod parallel;
 mod pool;
 mod recurrent;
+mod recurrent_gradients;
 mod score;
 mod simd;
 mod targets;
@@ -320,6 +322,22 @@ impl Backend for Cpu {
         match lstm::lstm_backward(self, acts, recurrent, truncate, z, c, d, cells)? {
             true => Ok(()),
             false => step_by_step::lstm_backward(self, acts, recurrent, truncate, gates, c, dh, dc),
+        }
+    }
+
+    fn recurrent_gradients(
+        &self,
+        xs: View,
+        h: View,
+        dz: View,
+        mut dw: ViewMut,
+        mut du: ViewMut,
+        mut db: Option<ViewMut>,
+    ) -> Result<()> {
+        let bias = db.as_mut().map(ViewMut::reborrow);
+        match recurrent_gradients::recurrent_gradients(self, xs, h, dz, dw.reborrow(), du.reborrow(), bias)? {
+            true => Ok(()),
+            false => step_by_step::recurrent_gradients(self, xs, h, dz, dw, du, db),
         }
     }
 

@@ -52,7 +52,13 @@ impl<'a> Matrix<'a> {
 pub(super) enum Left<'a> {
     Rows(Matrix<'a>),
     /// A batch of `n` samples of `width` numbers, or its transpose, from step `first` along k on.
-    Blocks { data: &'a [f32], n: usize, width: usize, first: usize, transposed: bool },
+    Blocks {
+        data: &'a [f32],
+        n: usize,
+        width: usize,
+        first: usize,
+        transposed: bool,
+    },
 }
 
 impl<'a> Left<'a> {
@@ -78,7 +84,7 @@ impl<'a> Left<'a> {
     }
 
     /// From step `p` along k on.
-    pub(super) fn from_step(self, p: usize) -> Left<'a> {
+    pub(super) fn after(self, p: usize) -> Left<'a> {
         match self {
             Left::Rows(a) => Left::Rows(a.from(0, p)),
             Left::Blocks { data, n, width, first, transposed } => {

@@ -373,6 +373,11 @@ impl<'a, T> Pieces<'a, T> {
         self.start
     }
 
+    /// How long the slice is.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(crate) fn new(slice: &'a mut [T]) -> Pieces<'a, T> {
         Pieces { start: slice.as_mut_ptr(), len: slice.len(), lent: PhantomData }
     }

@@ -504,7 +504,9 @@ mod tests {
             check("round", (x + s.splat(0.125)).round(), &|x, _| (x + 0.125).round_ties_even());
             check("select", S::V::select(x.gt(y), x, y), &|x, y| if x > y { x } else { y });
             check("zero_if", x.zero_if(x.gt(y)), &|x, y| if x > y { 0.0 } else { x });
-            check("zero_if keeps NaN", s.splat(f32::NAN).zero_if(x.gt(y)), &|x, y| if x > y { 0.0 } else { f32::NAN });
+            check("zero_if keeps NaN", s.splat(f32::NAN).zero_if(x.gt(y)), &|x, y| {
+                if x > y { 0.0 } else { f32::NAN }
+            });
             check("ge", S::V::select(x.ge(x), x, y), &|x, _| x);
             check("copysign", y.copysign(x), &|x, y| y.copysign(x));
             check("flip", x.flip(y), &|x, y| if y.is_sign_negative() { -x } else { x });

@@ -189,12 +189,10 @@ impl Layer for LSTM {
         let (w_h, cut) = (w.recurrent.view(), o.truncate);
         dev.lstm_backward(acts, w_h, cut, gates.reborrow(), c, dh, dc)?; //          i f ĉ o → dz, dh, step by step
         let dz = gates.into_view();
-        dev.gemm(Gemm::tn(), xs.as_view(), dz, w.kernel.grad_mut())?; //             dW = xᵀ dz       [F, 4U]
-        let (h_prev, dz_next) = (h.rows(0..steps - 1)?, dz.rows(1..steps)?);
-        dev.gemm(Gemm::tn(), h_prev, dz_next, w.recurrent.grad_mut())?; //           dU = h₋₁ᵀ dz     [U, 4U]
-        if let Some(b) = &mut w.bias {
-            dev.sum_rows(dz, b.grad_mut())?; //                                      db = Σₜ Σₙ dz    [4U]
-        }
+        // dW = xᵀ dz [F, 4U], dU = h₋₁ᵀ dz [U, 4U], db = Σₜ Σₙ dz [4U]
+        let (dw, du, db) =
+            (w.kernel.grad_mut(), w.recurrent.grad_mut(), w.bias.as_mut().map(Param::grad_mut));
+        dev.recurrent_gradients(xs.as_view(), h, dz, dw, du, db)?;
         let Some(dx) = dx else { return Ok(()) };
         dev.gemm(Gemm::nt(), dz, w.kernel.view(), xs.reborrow())?; //                dx = dz Wᵀ       [T, N, F]
         o.to_samples(dev, xs.as_view(), dx)

@@ -147,12 +147,10 @@ impl Layer for SimpleRNN {
             }
         }
         let dz = dh.into_view();
-        dev.gemm(Gemm::tn(), xs.as_view(), dz, w.kernel.grad_mut())?; //             dW = xᵀ dz       [F, U]
-        let (h_prev, dz_next) = (h.rows(0..steps - 1)?, dz.rows(1..steps)?);
-        dev.gemm(Gemm::tn(), h_prev, dz_next, w.recurrent.grad_mut())?; //           dU = h₋₁ᵀ dz     [U, U]
-        if let Some(b) = &mut w.bias {
-            dev.sum_rows(dz, b.grad_mut())?; //                                      db = Σₜ Σₙ dz    [U]
-        }
+        // dW = xᵀ dz [F, U], dU = h₋₁ᵀ dz [U, U], db = Σₜ Σₙ dz [U]
+        let (dw, du, db) =
+            (w.kernel.grad_mut(), w.recurrent.grad_mut(), w.bias.as_mut().map(Param::grad_mut));
+        dev.recurrent_gradients(xs.as_view(), h, dz, dw, du, db)?;
         let Some(dx) = dx else { return Ok(()) };
         dev.gemm(Gemm::nt(), dz, w.kernel.view(), xs.reborrow())?; //                dx = dz Wᵀ       [T, N, F]
         o.to_samples(dev, xs.as_view(), dx)

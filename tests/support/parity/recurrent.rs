@@ -37,6 +37,58 @@ pub(super) fn cases(t: &mut Table) {
             sequence_backward(t, acts, extents, [None, Some(2), Some(1)][i % 3]);
         }
     }
+    for (i, extents) in WEIGHTS.into_iter().enumerate() {
+        weights(t, extents, i % 3 != 1);
+    }
+}
+
+/// Steps, batch, inputs, units and columns of dz: one step; blocks of rows that are whole and ragged; columns that do not
+/// fill the last panel, or one task; inputs and units too many for one pass.
+const WEIGHTS: [[usize; 5]; 9] = [
+    [1, 3, 2, 4, 16],
+    [1, 20, 5, 40, 160],
+    [3, 5, 7, 40, 160],
+    [4, 130, 28, 36, 144],
+    [2, 300, 3, 33, 133],
+    [5, 1, 1, 1, 257],
+    [3, 20, 170, 40, 160],
+    [3, 20, 7, 170, 680],
+    [2, 16, 8, 64, 64],
+];
+
+fn weights(t: &mut Table, [steps, n, f, u, g]: [usize; 5], bias: bool) {
+    let mut draw = t.draw();
+    let (xs, h, dz) = (draw.normal([steps, n, f]), draw.normal([steps, n, u]), draw.normal([steps, n, g]));
+    t.case(format!("recurrent_gradients {steps} steps of {n}, {f}+{u}x{g}, bias {bias}"), move |r| {
+        let (vx, vh, vz) = (r.input(&xs), r.input(&h), r.input(&dz));
+        let (mut dw, mut du, mut db) = (r.output([f, g]), r.output([u, g]), bias.then(|| r.output([g])));
+        let of_bias = db.as_mut().map(|db| db.view_mut());
+        r.device.recurrent_gradients(
+            vx.view(),
+            vh.view(),
+            vz.view(),
+            dw.view_mut(),
+            du.view_mut(),
+            of_bias,
+        )?;
+        // Σ |a| |dz| over the rows of dz from `first` on.
+        let sizes = |a: &[f64], m: usize, first: usize| -> Vec<f64> {
+            let mut sums = vec![0.0; m * g];
+            for (a, dz) in a.chunks_exact(m).zip(dz.values[first * g..].chunks_exact(g)) {
+                for (i, j) in (0..m).flat_map(|i| (0..g).map(move |j| (i, j))) {
+                    sums[i * g + j] += (a[i] * dz[j]).abs();
+                }
+            }
+            sums
+        };
+        let rows = steps * n;
+        r.show("dw", &dw, times(additions(rows), &sizes(&xs.values, f, 0)));
+        r.show("du", &du, times(additions(rows), &sizes(&h.values[..(rows - n) * u], u, n)));
+        if let Some(db) = &db {
+            r.show("db", db, times(additions(rows), &sizes(&vec![1.0; rows], 1, 0)));
+        }
+        Ok(())
+    });
 }
 
 /// An activation's value, from the reference device.
