@@ -8,7 +8,7 @@
 //! See `src/cpu/floor.rs` for what is measured.
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use handgrad::cpu::{Cpu, Floor, caches, processor};
+use handgrad::cpu::{Cpu, Floor, caches, handoff, processor};
 use std::time::Duration;
 
 fn main() -> handgrad::Result<()> {
@@ -24,5 +24,9 @@ fn main() -> handgrad::Result<()> {
         table.add_row(row);
     }
     println!("{table}");
+    if let Some([quickest, slowest]) = handoff(Duration::from_secs(2)) {
+        let (quickest, slowest) = (quickest * 1e9, slowest * 1e9);
+        println!("a cache line to another core and back: {quickest:.0} to {slowest:.0} ns");
+    }
     Ok(())
 }

@@ -15,6 +15,8 @@
 //! - **Bandwidth**: y ← y + a x over arrays of a size, again and again: reads two numbers and writes one, which is also
 //!   the mixture that most processors can move the most of.
 //!
+//! What none of this counts is what threads tell each other: [`handoff`].
+//!
 //! Each is the best of several short runs: whatever else the machine does only slows a run. `cargo bench --bench floor`
 //! prints them, `handgrad bench` holds every op against them.
 
@@ -26,6 +28,8 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::fmt;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering::*};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Chains of multiply-adds: more than any processor needs, and no more than its registers hold beside two operands.
@@ -163,6 +167,73 @@ impl fmt::Display for Floor {
         write!(f, "{isa}, {threads} thread{plural}: {:.1} GFLOP/s; ", self.flops * 1e-9)?;
         write!(f, "L1 {l1:.0}, L2 {l2:.0}, L3 {l3:.0}, memory {memory:.1} GB/s")
     }
+}
+
+/// What it takes to tell another core something and hear its answer: seconds from writing a cache line that the other
+/// waits for until its answer is there. Of many short runs, in about `budget`, what a tenth are quicker than, and what a
+/// tenth are slower than; `None` on a machine with one core.
+///
+/// Every line that two threads share costs at least half of this each time that it changes hands. Cores of one chip may
+/// differ by a factor of four, with whether they share their last cache; and where the system moves programs from core to
+/// core, a virtual machine's host above all, so does one program from second to second.
+///
+/// ```
+/// use std::time::Duration;
+/// if let Some([quickest, slowest]) = handgrad::cpu::handoff(Duration::from_millis(1)) {
+///     assert!(0.0 < quickest && quickest <= slowest);
+/// }
+/// ```
+pub fn handoff(budget: Duration) -> Option<[f64; 2]> {
+    /// A line of its own.
+    #[repr(align(128))]
+    struct Ball(AtomicUsize);
+    const TRIPS: usize = 1000;
+    const OVER: usize = usize::MAX;
+    if thread::available_parallelism().map_or(1, |n| n.get()) < 2 {
+        return None;
+    }
+    let ball = Ball(AtomicUsize::new(0));
+    // Waits until the ball is at `at`, or the game is over.
+    let catch = |at: usize| {
+        for look in 1.. {
+            match ball.0.load(Acquire) {
+                OVER => return false,
+                now if now == at => break,
+                _ if look % 1024 == 0 => thread::yield_now(), // the other has no core now
+                _ => std::hint::spin_loop(),
+            }
+        }
+        true
+    };
+    Some(thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut at = 1;
+            while catch(at) {
+                ball.0.store(at + 1, Release);
+                at += 2;
+            }
+        });
+        let (start, mut at, mut times) = (Instant::now(), 0, Vec::new());
+        let mut run = || {
+            let start = Instant::now();
+            for _ in 0..TRIPS {
+                ball.0.store(at + 1, Release);
+                at += 2;
+                catch(at);
+            }
+            start.elapsed().as_secs_f64() / TRIPS as f64
+        };
+        run(); // until the other has begun
+        loop {
+            times.push(run());
+            if start.elapsed() >= budget {
+                break;
+            }
+        }
+        ball.0.store(OVER, Release);
+        times.sort_by(f64::total_cmp);
+        [times[times.len() / 10], times[times.len() * 9 / 10]]
+    }))
 }
 
 /// So many rounds of [`STEPS`] of every chain on every thread. How many floating-point operations that was.

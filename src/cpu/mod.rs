@@ -64,7 +64,7 @@ use crate::shape::Shape;
 use crate::tensor::{Indices, Tensor, View, ViewMut};
 use crate::window::Window;
 pub use caches::{Caches, caches, processor};
-pub use floor::{Floor, Level};
+pub use floor::{Floor, Level, handoff};
 pub use ladder::{Rung, matrixmultiply};
 use parallel::Pool;
 pub use simd::Isa;
