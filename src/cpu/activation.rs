@@ -168,10 +168,17 @@ pub(super) fn softmax<S: Simd>(s: S, y: &mut [f32]) -> (f32, f32) {
 /// leave most of a register's lanes idle, and finds its maximum and its sum across lanes.
 pub(super) const NARROW: usize = 32;
 
+/// Room for the columns of narrow rows, one in each lane. What a lane without a row holds does not matter.
+pub(super) type Columns = [[f32; MAX_LANES]; NARROW];
+
 /// [`softmax`] of up to LANES narrow rows. Returns ln Σⱼ e^xⱼ of each.
 #[inline(always)]
-pub(super) fn softmax_of_narrow<S: Simd>(s: S, cols: usize, y: &mut [f32]) -> [f32; MAX_LANES] {
-    let mut columns = [[0.0; MAX_LANES]; NARROW];
+pub(super) fn softmax_of_narrow<S: Simd>(
+    s: S,
+    cols: usize,
+    columns: &mut Columns,
+    y: &mut [f32],
+) -> [f32; MAX_LANES] {
     for (r, row) in y.chunks_exact(cols).enumerate() {
         for (column, &x) in columns.iter_mut().zip(row) {
             column[r] = x;
@@ -215,7 +222,12 @@ impl Kernel for SoftmaxRows<'_> {
     fn run<S: Simd>(self, s: S) {
         let SoftmaxRows(cols, y) = self;
         match cols <= NARROW {
-            true => y.chunks_mut(S::LANES * cols).for_each(|rows| _ = softmax_of_narrow(s, cols, rows)),
+            true => {
+                let mut columns = [[0.0; MAX_LANES]; NARROW];
+                for rows in y.chunks_mut(S::LANES * cols) {
+                    softmax_of_narrow(s, cols, &mut columns, rows);
+                }
+            }
             false => y.chunks_exact_mut(cols).for_each(|row| _ = softmax(s, row)),
         }
     }

@@ -8,7 +8,7 @@ use super::activation::{EXP_WORK, NARROW, softmax, softmax_of_narrow};
 use super::formula::{Formula, Same, check, formula, largest, slices, sum_of};
 use super::math::{exp, ln, ln_1p, sigmoid};
 use super::parallel::{Pieces, rows_per_task};
-use super::simd::{Kernel, Lanes, Simd};
+use super::simd::{Kernel, Lanes, MAX_LANES, Simd};
 use super::targets::{Row, Targets};
 use crate::activations::Activation;
 use crate::backend::{Backend, LossTerm, Target};
@@ -235,6 +235,11 @@ impl<'a> Factors<'a> {
         Ok(Factors { scale: term.scale, weights: term.weights.map(View::f32).transpose()? })
     }
 
+    /// The factor of every row, if it is the same.
+    fn of_all(&self) -> Option<f32> {
+        self.weights.is_none().then_some(self.scale as f32)
+    }
+
     fn row(&self, r: usize) -> f32 {
         (self.scale * self.weights.map_or(1.0, |w| f64::from(w[r]))) as f32
     }
@@ -360,6 +365,8 @@ impl Formula<2, 2> for SigmoidStep {
 formula! { /// factor (y − t)
 SigmoidSlope { factor } [y, t] -> [_d] |s| [s.splat(factor) * (y - t)] }
 
+formula! { ScaleInto { a } [x] -> [_y] |s| [s.splat(a) * x] }
+
 /// Rows `range` of [`loss_step`], where a softmax or a sigmoid is folded.
 struct StepRows<'a> {
     factors: Factors<'a>,
@@ -409,7 +416,7 @@ impl StepRows<'_> {
     /// Softmax and crossentropy of narrow rows, as many at a time as a register has lanes.
     #[inline(always)]
     fn narrow<S: Simd>(self, s: S) {
-        let cols = self.cols;
+        let (cols, mut columns) = (self.cols, [[0.0; MAX_LANES]; NARROW]);
         for first in self.range.clone().step_by(S::LANES) {
             let rows = first..self.range.end.min(first + S::LANES);
             let all = rows.start * cols..rows.end * cols;
@@ -418,12 +425,22 @@ impl StepRows<'_> {
                 (self.y.piece(all.clone()), self.dz.piece(all.clone()), self.rows.piece(rows.clone()))
             };
             y.copy_from_slice(&self.z[all]);
-            let log = softmax_of_narrow(s, cols, y);
-            d.copy_from_slice(y);
+            let log = softmax_of_narrow(s, cols, &mut columns, y);
+            // Where all rows count the same, d is factor · y but for one number of each row with a label.
+            let factor = self.factors.of_all().filter(|_| matches!(self.targets, Targets::Labels(_)));
+            if let Some(a) = factor {
+                slices(s, ScaleInto { a }, [&*y], [&mut *d]);
+            }
             for (i, (r, d)) in rows.zip(d.chunks_exact_mut(cols)).enumerate() {
-                let (t, factor) = (self.targets.row(r, cols), self.factors.row(r));
+                let (t, y) = (self.targets.row(r, cols), &y[i * cols..(i + 1) * cols]);
                 out[i] = logit_loss(s, &self.z[r * cols..(r + 1) * cols], t, log[i]);
-                logit_slope(s, t, factor, d);
+                match (t, factor) {
+                    (Row::Label(label), Some(factor)) => d[label] = factor * (y[label] - 1.0),
+                    (t, _) => {
+                        d.copy_from_slice(y);
+                        logit_slope(s, t, self.factors.row(r), d);
+                    }
+                }
             }
         }
     }
