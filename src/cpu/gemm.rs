@@ -337,8 +337,11 @@ pub(super) fn multiply_panels(
 }
 
 /// C[:, columns] = tail(A B) on this thread, for the `columns` of a C whose rows are `c_row` long: A [m, k] transposed and
-/// read where it is, `panels` those of B's k rows. No other task has these columns.
-pub(super) fn multiply_columns(
+/// read where it is, `panels` those of B's k rows.
+///
+/// # Safety
+/// Nobody else may have these columns of C as long as the call lasts.
+pub(super) unsafe fn multiply_columns(
     isa: Isa,
     [m, k]: [usize; 2],
     a: Matrix,

@@ -125,10 +125,14 @@ impl Shared {
     /// dropped.
     fn work(&self, me: usize, job: Job) {
         let parts = self.taken.len().min(job.tasks);
+        let mut free = None;
         for of in (me..parts).chain(0..me.min(parts)) {
             let (start, end) = (of * job.tasks / parts, (of + 1) * job.tasks / parts);
-            if of != me && self.soon_done(of, job.number, end - start) {
-                continue;
+            if of != me {
+                let free = *free.get_or_insert_with(Instant::now);
+                if self.all_begun(of, job.number, end - start, free) {
+                    continue;
+                }
             }
             while let Some(i) = self.take(of, job.number, end - start) {
                 if self.failed.load(Relaxed) {
@@ -142,21 +146,20 @@ impl Shared {
         }
     }
 
-    /// Waits for thread `of` to begin the last of its `len` tasks, but not longer than [`PATIENCE`].
-    fn soon_done(&self, of: usize, number: u64, len: usize) -> bool {
+    /// Whether thread `of` has begun all of its `len` tasks: waits for it, but not longer than [`PATIENCE`] after `free`.
+    fn all_begun(&self, of: usize, number: u64, len: usize, free: Instant) -> bool {
         let begun = || {
             let taken = self.taken[of].0.load(Relaxed);
             taken / JOB == number && (taken % JOB) as usize >= len
         };
-        let looks = || (0..SPINS).any(|_| begun() || (std::hint::spin_loop(), false).1);
-        let start = Instant::now();
         loop {
-            if looks() {
+            if (0..SPINS).any(|_| begun() || (std::hint::spin_loop(), false).1) {
                 return true;
             }
-            if start.elapsed() > PATIENCE {
+            if free.elapsed() > PATIENCE {
                 return false;
             }
+            thread::yield_now();
         }
     }
 

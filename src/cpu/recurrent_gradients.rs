@@ -74,7 +74,10 @@ pub(super) fn recurrent_gradients(
                     let multiply = |m, a: &[f32], c: &Pieces<f32>, is_first| {
                         let tail = if is_first { Tail::PLAIN } else { Tail::ADD };
                         let a = Matrix::new(a, m, true);
-                        multiply_columns(cpu.isa, [m, kc], a, panels, (c, g), columns.clone(), tail);
+                        // SAFETY: as above.
+                        unsafe {
+                            multiply_columns(cpu.isa, [m, kc], a, panels, (c, g), columns.clone(), tail)
+                        };
                     };
                     multiply(f, &xs[row * f..], &dw, row == 0);
                     if first > 0 {
