@@ -576,7 +576,7 @@ mod tests {
     /// The same bits on 1, 2 and 5 threads.
     #[test]
     fn threads_do_not_show() {
-        for [m, n, k] in [[32, 100, 784], [784, 100, 32], [150, 130, 900]] {
+        for [m, n, k] in [[32, 100, 784], [784, 100, 32], [150, 130, 900], [64, 50, 1600]] {
             let mut bits: Option<Vec<u32>> = None;
             for threads in [1, 2, 5] {
                 let cpu = Cpu::new(Some(threads), None).unwrap();

@@ -97,3 +97,45 @@ pub(super) fn recurrent_gradients(
     });
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::cpu::Isa;
+    use crate::rng::Rng;
+    use crate::shape::Shape;
+    use crate::tensor::Tensor;
+
+    /// However many panels a task has, the bits are the same.
+    #[test]
+    fn threads_do_not_show() {
+        for isa in Isa::available() {
+            let mut seen: Option<Vec<u32>> = None;
+            for threads in [1, 2, 5] {
+                let cpu = Cpu::new(Some(threads), Some(isa)).unwrap();
+                let mut rng = Rng::new(6, 0);
+                let mut random = |shape: Shape| -> Tensor {
+                    let mut t = cpu.zeros(shape).unwrap();
+                    let values: Vec<f64> = (0..shape.len()).map(|_| rng.uniform() * 2.0 - 1.0).collect();
+                    t.view_mut().write(&values).unwrap();
+                    t
+                };
+                let [steps, n, f, u, g] = [3, 150, 20, 70, 1000];
+                let (xs, h, dz) = (
+                    random([steps, n, f].into()),
+                    random([steps, n, u].into()),
+                    random([steps, n, g].into()),
+                );
+                let [mut dw, mut du, mut db] =
+                    [[f, g], [u, g], [1, g]].map(|shape| cpu.zeros(shape.into()).unwrap());
+                let (dw_mut, du_mut, db_mut) = (dw.view_mut(), du.view_mut(), Some(db.view_mut()));
+                let (x, h, dz) = (xs.view(), h.view(), dz.view());
+                let one_pass = super::recurrent_gradients(&cpu, x, h, dz, dw_mut, du_mut, db_mut).unwrap();
+                assert!(one_pass, "nothing was computed");
+                let bits: Vec<u32> = [dw, du, db].iter().flat_map(Tensor::to_vec).map(f32::to_bits).collect();
+                assert!(*seen.get_or_insert_with(|| bits.clone()) == bits, "{isa}, {threads} threads");
+            }
+        }
+    }
+}
