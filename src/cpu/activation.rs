@@ -168,15 +168,19 @@ pub(super) fn softmax<S: Simd>(s: S, y: &mut [f32]) -> (f32, f32) {
 /// leave most of a register's lanes idle, and finds its maximum and its sum across lanes.
 pub(super) const NARROW: usize = 32;
 
-/// Room for the columns of narrow rows, one in each lane. What a lane without a row holds does not matter.
-pub(super) type Columns = [[f32; MAX_LANES]; NARROW];
+/// Room for the columns of narrow rows, a row in each lane. What a lane without a row holds does not matter.
+pub(super) struct Columns([[f32; MAX_LANES]; NARROW]);
+
+impl Columns {
+    pub(super) const NEW: Columns = Columns([[0.0; MAX_LANES]; NARROW]);
+}
 
 /// [`softmax`] of up to LANES narrow rows. Returns ln Σⱼ e^xⱼ of each.
 #[inline(always)]
 pub(super) fn softmax_of_narrow<S: Simd>(
     s: S,
     cols: usize,
-    columns: &mut Columns,
+    Columns(columns): &mut Columns,
     y: &mut [f32],
 ) -> [f32; MAX_LANES] {
     for (r, row) in y.chunks_exact(cols).enumerate() {
@@ -223,7 +227,7 @@ impl Kernel for SoftmaxRows<'_> {
         let SoftmaxRows(cols, y) = self;
         match cols <= NARROW {
             true => {
-                let mut columns = [[0.0; MAX_LANES]; NARROW];
+                let mut columns = Columns::NEW;
                 for rows in y.chunks_mut(S::LANES * cols) {
                     softmax_of_narrow(s, cols, &mut columns, rows);
                 }

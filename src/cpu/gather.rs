@@ -133,15 +133,9 @@ mod tests {
     use crate::activations::Activation;
     use crate::backend::{Backend, Gemm};
     use crate::cpu::Isa;
+    use crate::cpu::random;
     use crate::rng::Rng;
     use crate::tensor::Tensor;
-
-    fn random(cpu: &Cpu, rng: &mut Rng, rows: usize, columns: usize) -> Tensor {
-        let mut t = cpu.zeros([rows, columns].into()).unwrap();
-        let values: Vec<f64> = (0..rows * columns).map(|_| rng.uniform() * 2.0 - 1.0).collect();
-        t.view_mut().write(&values).unwrap();
-        t
-    }
 
     fn bits(t: &Tensor) -> Vec<u32> {
         t.to_vec().into_iter().map(f32::to_bits).collect()
@@ -196,14 +190,14 @@ mod tests {
                 let cpu = Cpu::new(Some(threads), Some(isa)).unwrap();
                 assert!(cpu.has_blocks(width));
                 let (x, w, b) = (
-                    random(&cpu, &mut rng, n, width),
-                    random(&cpu, &mut rng, width, units),
-                    random(&cpu, &mut rng, 1, units),
+                    random(&mut rng, [n, width]),
+                    random(&mut rng, [width, units]),
+                    random(&mut rng, [1, units]),
                 );
                 let order: Vec<u32> = (0..n as u32).collect();
                 let mut in_blocks = cpu.zeros(x.shape()).unwrap();
                 cpu.load_blocks(HostRows::F32(&x.to_vec()), &order, in_blocks.view_mut()).unwrap();
-                let dz = random(&cpu, &mut rng, n, units);
+                let dz = random(&mut rng, [n, units]);
                 let [rows, blocks] = [x.view(), in_blocks.view().in_blocks().unwrap()].map(|x| {
                     let (mut y, mut dw) =
                         (cpu.zeros([n, units].into()).unwrap(), cpu.zeros([width, units].into()).unwrap());

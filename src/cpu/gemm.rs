@@ -217,12 +217,12 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], 
                 let least = if a.is_transposed() && !low { 16 } else { 4 };
                 let along = tasks.div_ceil(across).min(panels.div_ceil(least));
                 // dW of a wide layer is cut into the blocks of its forward pass, each of them into as many slices.
-                let is_wide = is_wide && across > 1 || a.is_in_blocks();
-                let blocks = blocks_of(if is_wide { m } else { 0 });
-                let across = across.next_multiple_of(blocks.parts());
+                let in_blocks = is_wide && across > 1 || a.is_in_blocks();
+                let of_m = if in_blocks { blocks_of(m) } else { Cut::new(m, 1) };
+                let across = across.next_multiple_of(of_m.parts());
                 let slice_of = |i| {
-                    let per_block = across / blocks.parts();
-                    let block = if is_wide { steps_of(blocks, m, i / per_block) } else { 0..m };
+                    let per_block = across / of_m.parts();
+                    let block = if in_blocks { steps_of(of_m, m, i / per_block) } else { 0..m };
                     let slice = share(block.len(), 1, per_block, i % per_block);
                     block.start + slice.start..block.start + slice.end
                 };
@@ -301,43 +301,25 @@ fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], tai
     });
 }
 
-/// C = tail(A B) for few rows, on this thread: A row-major with rows `a_row` apart, C with rows side by side, `panels`
-/// the first k rows of packed panels of `panel_rows` rows each. `own` is room for a block of A.
+/// C = tail(A B) for few rows, on this thread: A row-major with rows `a_row` apart, C with rows side by side. `panels` and
+/// `own` as in [`multiply_columns`].
 pub(super) fn multiply_panels(
     isa: Isa,
     [rows, n, k]: [usize; 3],
     (a, a_row): (&[f32], usize),
-    (panels, panel_rows): (&[f32], usize),
+    panels: (&[f32], usize),
     c: &mut [f32],
     tail: Tail,
     own: &mut [f32],
 ) {
-    let (tile, blocks) = (tile::size(isa), blocks_of(k));
-    let count = n.div_ceil(tile.1);
-    let a = Matrix::new(a, a_row, false);
-    assert!(k <= panel_rows && panels.len() >= count * panel_rows * tile.1 && c.len() == rows * n);
-    assert!(a.data.len() + a_row >= rows * a_row + k);
-    let some = Rows {
-        isa,
-        tile,
-        a: Left::Rows(a),
-        b: a, // not read: its panels are packed
-        packed: panels,
-        in_place: false,
-        packs_a: true,
-        steps: panel_rows,
-        blocks: (0..blocks.parts()).map(|i| (steps_of(blocks, k, i), tail.of_block(i, blocks.parts()))),
-        c: &Pieces::new(c),
-        first: 0,
-        c_row: n,
-        column: 0,
-        columns: n,
-    };
-    some.task(0..rows, 0..count, own);
+    let (a, c) = (Matrix::new(a, a_row, false), Pieces::new(c));
+    // SAFETY: C is borrowed exclusively.
+    unsafe { multiply_columns(isa, [rows, k], a, panels, (&c, n), 0..n, tail, own) }
 }
 
-/// C[:, columns] = tail(A B) on this thread, for the `columns` of a C whose rows are `c_row` long: A [m, k] transposed and
-/// read where it is, `panels` those of B's k rows.
+/// C[:, columns] = tail(A B) on this thread, for some columns of a C whose rows are `c_row` long: A [m, k], `panels` the
+/// first k rows of packed panels of `panel_rows` rows each. `own` is room for a block of A, which stays where it is if
+/// there is none.
 ///
 /// # Safety
 /// Nobody else may have these columns of C as long as the call lasts.
@@ -345,15 +327,17 @@ pub(super) unsafe fn multiply_columns(
     isa: Isa,
     [m, k]: [usize; 2],
     a: Matrix,
-    panels: &[f32],
+    (panels, panel_rows): (&[f32], usize),
     (c, c_row): (&Pieces<f32>, usize),
     columns: Range<usize>,
     tail: Tail,
+    own: &mut [f32],
 ) {
-    let tile = tile::size(isa);
+    let (tile, blocks) = (tile::size(isa), blocks_of(k));
     let count = columns.len().div_ceil(tile.1);
-    assert!(panels.len() >= count * k * tile.1 && columns.end <= c_row && m * c_row <= c.len());
-    assert!(m == 0 || k == 0 || (a.row == 1 && a.data.len() >= (k - 1) * a.col + m));
+    assert!(k <= panel_rows && panels.len() >= count * panel_rows * tile.1);
+    assert!(columns.end <= c_row && m * c_row <= c.len());
+    assert!(m == 0 || k == 0 || a.data.len() > (m - 1) * a.row + (k - 1) * a.col);
     let some = Rows {
         isa,
         tile,
@@ -361,16 +345,16 @@ pub(super) unsafe fn multiply_columns(
         b: a, // not read: its panels are packed
         packed: panels,
         in_place: false,
-        packs_a: false,
-        steps: k,
-        blocks: std::iter::once((0..k, tail)),
+        packs_a: !own.is_empty(),
+        steps: panel_rows,
+        blocks: (0..blocks.parts()).map(|i| (steps_of(blocks, k, i), tail.of_block(i, blocks.parts()))),
         c,
         first: 0,
         c_row,
         column: columns.start,
         columns: columns.len(),
     };
-    some.task(0..m, 0..count, &mut []);
+    some.task(0..m, 0..count, own);
 }
 
 /// C = tail(Σ of the first half of the partial sums, in order, + the same of the second) for some rows.
@@ -508,15 +492,8 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
 mod tests {
     use super::*;
     use crate::backend::Backend;
+    use crate::cpu::random;
     use crate::rng::Rng;
-    use crate::tensor::Tensor;
-
-    fn random(cpu: &Cpu, rng: &mut Rng, rows: usize, columns: usize) -> Tensor {
-        let mut t = cpu.zeros([rows, columns].into()).unwrap();
-        let values: Vec<f64> = (0..rows * columns).map(|_| rng.uniform() * 2.0 - 1.0).collect();
-        t.view_mut().write(&values).unwrap();
-        t
-    }
 
     /// Every transpose, α and β, at sizes around the tile, the blocks and the tasks, against three loops in f64. With
     /// β = 0, C holds NaN before. Rounding: k additions and one of βC.
@@ -548,9 +525,9 @@ mod tests {
                 let (ta, tb) = (flags & 1 != 0, flags & 2 != 0);
                 let (alpha, beta) = [(1.0, 0.0), (0.5, 1.0), (1.0, -2.0), (-1.5, 0.0)][flags];
                 let g = Gemm { transpose_a: ta, transpose_b: tb, alpha, beta };
-                let a = if ta { random(&cpu, &mut rng, k, m) } else { random(&cpu, &mut rng, m, k) };
-                let b = if tb { random(&cpu, &mut rng, n, k) } else { random(&cpu, &mut rng, k, n) };
-                let mut c = random(&cpu, &mut rng, m, n);
+                let a = if ta { random(&mut rng, [k, m]) } else { random(&mut rng, [m, k]) };
+                let b = if tb { random(&mut rng, [n, k]) } else { random(&mut rng, [k, n]) };
+                let mut c = random(&mut rng, [m, n]);
                 if beta == 0.0 {
                     c.view_mut().write_f32(&vec![f32::NAN; m * n]).unwrap();
                 }
@@ -581,7 +558,7 @@ mod tests {
             for threads in [1, 2, 5] {
                 let cpu = Cpu::new(Some(threads), None).unwrap();
                 let mut rng = Rng::new(m as u64, 2);
-                let (a, b) = (random(&cpu, &mut rng, m, k), random(&cpu, &mut rng, k, n));
+                let (a, b) = (random(&mut rng, [m, k]), random(&mut rng, [k, n]));
                 let mut c = cpu.zeros([m, n].into()).unwrap();
                 cpu.gemm(Gemm::nn(), a.view(), b.view(), c.view_mut()).unwrap();
                 let now: Vec<u32> = c.to_vec().iter().map(|x| x.to_bits()).collect();
@@ -597,7 +574,7 @@ mod tests {
         let cpu = Cpu::new(Some(1), None).unwrap();
         for [m, n, k] in [[1, 1, 1], [7, 19, 5], [20, 16, 800], [3, 5, 0]] {
             let (mut x, w, b) =
-                (random(&cpu, &mut rng, m, k), random(&cpu, &mut rng, k, n), random(&cpu, &mut rng, 1, n));
+                (random(&mut rng, [m, k]), random(&mut rng, [k, n]), random(&mut rng, [1, n]));
             if k > 0 {
                 x.view_mut().f32().unwrap()[0] = f32::NAN;
             }

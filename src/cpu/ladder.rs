@@ -332,15 +332,8 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::cpu::Isa;
+    use crate::cpu::random;
     use crate::rng::Rng;
-    use crate::tensor::Tensor;
-
-    fn random(cpu: &Cpu, rng: &mut Rng, rows: usize, columns: usize) -> Tensor {
-        let mut t = cpu.zeros([rows, columns].into()).unwrap();
-        let values: Vec<f64> = (0..rows * columns).map(|_| rng.uniform() * 2.0 - 1.0).collect();
-        t.view_mut().write(&values).unwrap();
-        t
-    }
 
     /// Every rung and every instruction set at sizes around registers, tiles and blocks, into a C of NaN, against three
     /// loops in f64. k additions round, each at most as much as the sum of the products' sizes.
@@ -366,16 +359,16 @@ mod tests {
         for isa in Isa::available() {
             let cpu = Cpu::new(Some(2), Some(isa)).unwrap();
             for [m, n, k] in sizes {
-                let (a, b) = (random(&cpu, &mut rng, m, k), random(&cpu, &mut rng, k, n));
+                let (a, b) = (random(&mut rng, [m, k]), random(&mut rng, [k, n]));
                 let (av, bv) = (a.to_vec(), b.to_vec());
                 let mut products = Vec::new();
                 for rung in Rung::ALL {
-                    let mut c = random(&cpu, &mut rng, m, n);
+                    let mut c = random(&mut rng, [m, n]);
                     c.view_mut().write_f32(&vec![f32::NAN; m * n]).unwrap();
                     rung.run(&cpu, a.view(), b.view(), c.view_mut()).unwrap();
                     products.push((rung.name(), c.to_vec()));
                 }
-                let mut c = random(&cpu, &mut rng, m, n);
+                let mut c = random(&mut rng, [m, n]);
                 matrixmultiply(Gemm::nn(), a.view(), b.view(), c.view_mut()).unwrap();
                 products.push(("matrixmultiply", c.to_vec()));
                 for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
@@ -404,8 +397,8 @@ mod tests {
             [(Gemm::tn(), [k, m], [k, n]), (Gemm::nt(), [m, k], [n, k]), (Gemm::tt(), [k, m], [n, k])]
         {
             let g = Gemm { alpha: 0.5, beta: 2.0, ..g };
-            let (a, b) = (random(&cpu, &mut rng, a[0], a[1]), random(&cpu, &mut rng, b[0], b[1]));
-            let (mut c, mut ours) = (random(&cpu, &mut rng, m, n), cpu.zeros([m, n].into()).unwrap());
+            let (a, b) = (random(&mut rng, [a[0], a[1]]), random(&mut rng, [b[0], b[1]]));
+            let (mut c, mut ours) = (random(&mut rng, [m, n]), cpu.zeros([m, n].into()).unwrap());
             ours.view_mut().write_f32(&c.to_vec()).unwrap();
             cpu.gemm(g, a.view(), b.view(), ours.view_mut()).unwrap();
             matrixmultiply(g, a.view(), b.view(), c.view_mut()).unwrap();

@@ -4,11 +4,11 @@
 //! it is at those ends.
 
 use super::Cpu;
-use super::activation::{EXP_WORK, NARROW, softmax, softmax_of_narrow};
+use super::activation::{Columns, EXP_WORK, NARROW, softmax, softmax_of_narrow};
 use super::formula::{Formula, Same, check, formula, largest, slices, sum_of};
 use super::math::{exp, ln, ln_1p, sigmoid};
 use super::parallel::{Pieces, rows_per_task};
-use super::simd::{Kernel, Lanes, MAX_LANES, Simd};
+use super::simd::{Kernel, Lanes, Simd};
 use super::targets::{Row, Targets};
 use crate::activations::Activation;
 use crate::backend::{Backend, LossTerm, Target};
@@ -416,7 +416,7 @@ impl StepRows<'_> {
     /// Softmax and crossentropy of narrow rows, as many at a time as a register has lanes.
     #[inline(always)]
     fn narrow<S: Simd>(self, s: S) {
-        let (cols, mut columns) = (self.cols, [[0.0; MAX_LANES]; NARROW]);
+        let (cols, mut columns) = (self.cols, Columns::NEW);
         for first in self.range.clone().step_by(S::LANES) {
             let rows = first..self.range.end.min(first + S::LANES);
             let all = rows.start * cols..rows.end * cols;

@@ -413,3 +413,12 @@ impl Backend for Cpu {
         update::limit_norm(self, limit, acc, y)
     }
 }
+
+/// Uniform numbers in [−1, 1).
+#[cfg(test)]
+fn random(rng: &mut crate::rng::Rng, shape: impl Into<Shape>) -> Tensor {
+    let mut t = Tensor::zeros_f32(shape.into());
+    let values: Vec<f32> = (0..t.shape().len()).map(|_| (rng.uniform() * 2.0 - 1.0) as f32).collect();
+    t.view_mut().write_f32(&values).unwrap();
+    t
+}

@@ -95,18 +95,19 @@ impl<'a> Left<'a> {
 
     /// Some rows and steps. In a batch in blocks, the rows of a transposed one, or else the steps, are of one block.
     pub(super) fn part(self, rows: Range<usize>, steps: Range<usize>) -> Matrix<'a> {
-        let Left::Blocks { data, n, width, first, transposed } = self else {
-            let Left::Rows(a) = self else { unreachable!("the only other kind") };
-            return a.from(rows.start, steps.start);
-        };
-        let steps = first + steps.start..first + steps.end;
-        let (samples, columns) = if transposed { (steps, rows) } else { (rows, steps) };
-        let blocks = blocks_of(width);
-        let mut all = (0..blocks.parts()).map(|i| steps_of(blocks, width, i));
-        let block = all.find(|block| columns.end <= block.end).unwrap_or(0..0);
-        assert!(block.start <= columns.start && samples.end <= n, "some columns of one block");
-        let at = n * block.start + samples.start * block.len() + columns.start - block.start;
-        Matrix::new(&data[at..], block.len(), transposed)
+        match self {
+            Left::Rows(a) => a.from(rows.start, steps.start),
+            Left::Blocks { data, n, width, first, transposed } => {
+                let steps = first + steps.start..first + steps.end;
+                let (samples, columns) = if transposed { (steps, rows) } else { (rows, steps) };
+                let blocks = blocks_of(width);
+                let mut all = (0..blocks.parts()).map(|i| steps_of(blocks, width, i));
+                let block = all.find(|block| columns.end <= block.end).unwrap_or(0..0);
+                assert!(block.start <= columns.start && samples.end <= n, "some columns of one block");
+                let at = n * block.start + samples.start * block.len() + columns.start - block.start;
+                Matrix::new(&data[at..], block.len(), transposed)
+            }
+        }
     }
 }
 

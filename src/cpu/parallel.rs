@@ -128,11 +128,8 @@ impl Shared {
         let mut free = None;
         for of in (me..parts).chain(0..me.min(parts)) {
             let (start, end) = (of * job.tasks / parts, (of + 1) * job.tasks / parts);
-            if of != me {
-                let free = *free.get_or_insert_with(Instant::now);
-                if self.all_begun(of, job.number, end - start, free) {
-                    continue;
-                }
+            if of != me && self.all_begun(of, job.number, end - start, &mut free) {
+                continue;
             }
             while let Some(i) = self.take(of, job.number, end - start) {
                 if self.failed.load(Relaxed) {
@@ -146,8 +143,9 @@ impl Shared {
         }
     }
 
-    /// Whether thread `of` has begun all of its `len` tasks: waits for it, but not longer than [`PATIENCE`] after `free`.
-    fn all_begun(&self, of: usize, number: u64, len: usize, free: Instant) -> bool {
+    /// Whether thread `of` has begun all of its `len` tasks: waits for it, but not longer than [`PATIENCE`] after `free`,
+    /// which is when we first had to wait in this job.
+    fn all_begun(&self, of: usize, number: u64, len: usize, free: &mut Option<Instant>) -> bool {
         let begun = || {
             let taken = self.taken[of].0.load(Relaxed);
             taken / JOB == number && (taken % JOB) as usize >= len
@@ -156,7 +154,7 @@ impl Shared {
             if (0..SPINS).any(|_| begun() || (std::hint::spin_loop(), false).1) {
                 return true;
             }
-            if free.elapsed() > PATIENCE {
+            if free.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return false;
             }
             thread::yield_now();

@@ -76,7 +76,16 @@ pub(super) fn recurrent_gradients(
                         let a = Matrix::new(a, m, true);
                         // SAFETY: as above.
                         unsafe {
-                            multiply_columns(cpu.isa, [m, kc], a, panels, (c, g), columns.clone(), tail)
+                            multiply_columns(
+                                cpu.isa,
+                                [m, kc],
+                                a,
+                                (panels, kc),
+                                (c, g),
+                                columns.clone(),
+                                tail,
+                                &mut [],
+                            )
                         };
                     };
                     multiply(f, &xs[row * f..], &dw, row == 0);
@@ -103,8 +112,8 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::cpu::Isa;
+    use crate::cpu::random;
     use crate::rng::Rng;
-    use crate::shape::Shape;
     use crate::tensor::Tensor;
 
     /// However many panels a task has, the bits are the same.
@@ -115,18 +124,8 @@ mod tests {
             for threads in [1, 2, 5] {
                 let cpu = Cpu::new(Some(threads), Some(isa)).unwrap();
                 let mut rng = Rng::new(6, 0);
-                let mut random = |shape: Shape| -> Tensor {
-                    let mut t = cpu.zeros(shape).unwrap();
-                    let values: Vec<f64> = (0..shape.len()).map(|_| rng.uniform() * 2.0 - 1.0).collect();
-                    t.view_mut().write(&values).unwrap();
-                    t
-                };
                 let [steps, n, f, u, g] = [3, 150, 20, 70, 1000];
-                let (xs, h, dz) = (
-                    random([steps, n, f].into()),
-                    random([steps, n, u].into()),
-                    random([steps, n, g].into()),
-                );
+                let [xs, h, dz] = [f, u, g].map(|width| random(&mut rng, [steps, n, width]));
                 let [mut dw, mut du, mut db] =
                     [[f, g], [u, g], [1, g]].map(|shape| cpu.zeros(shape.into()).unwrap());
                 let (dw_mut, du_mut, db_mut) = (dw.view_mut(), du.view_mut(), Some(db.view_mut()));
