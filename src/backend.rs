@@ -24,6 +24,7 @@ use crate::rng::Noise;
 use crate::shape::Shape;
 use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
 use crate::window::Window;
+use std::ops::Range;
 
 /// What a matrix product does: C = α op(A) op(B) + β C, where op transposes or not.
 ///
@@ -126,6 +127,40 @@ impl HostRows<'_> {
             Some(r) => Err(crate::Error::op("load_rows", format!("row {r} of {there}"))),
             None => Ok(width),
         }
+    }
+}
+
+/// Which columns of a batch [in blocks](View::in_blocks) there are: those that are not 0 in all samples, or all.
+#[derive(Clone, Debug, Default)]
+pub struct LiveColumns {
+    /// As long as a sample. A block's live columns, ascending, from where it begins; behind them [`NONE`](Self::NONE).
+    columns: Vec<u32>,
+}
+
+impl LiveColumns {
+    /// Stands where no column is.
+    pub(crate) const NONE: u32 = u32::MAX;
+
+    /// All columns of samples of `width` numbers, as one block.
+    pub fn all(width: usize) -> LiveColumns {
+        LiveColumns { columns: (0..width as u32).collect() }
+    }
+
+    /// How many columns there are, live or not.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Those of the block of columns `block`.
+    pub(crate) fn of_block(&self, block: Range<usize>) -> &[u32] {
+        let columns = &self.columns[block];
+        &columns[..columns.partition_point(|&c| c != LiveColumns::NONE)]
+    }
+
+    /// The list for samples of `width` columns, to be written block by block.
+    pub(crate) fn of_width(&mut self, width: usize) -> &mut [u32] {
+        self.columns.resize(width, LiveColumns::NONE);
+        &mut self.columns
     }
 }
 
@@ -235,11 +270,18 @@ pub trait Backend: Send + Sync + 'static {
         false
     }
 
-    /// [`load_rows`](Backend::load_rows) in this device's own blocks of columns.
+    /// [`load_rows`](Backend::load_rows) in this device's own blocks of columns. A column that is 0 in all samples may
+    /// stay out of `y` and of `live`, and so out of the products: in them 0 · ∞ and 0 · NaN are 0 where x has such a column.
     ///
     /// # Errors
     /// Those of [`HostRows::width`]; the device has no blocks.
-    fn load_blocks(&self, _rows: HostRows, _order: &[u32], y: ViewMut) -> Result<()> {
+    fn load_blocks(
+        &self,
+        _rows: HostRows,
+        _order: &[u32],
+        y: ViewMut,
+        _live: &mut LiveColumns,
+    ) -> Result<()> {
         Err(crate::Error::op("load_blocks", format!("{}, but {} has no blocks", y.shape(), self.name())))
     }
 

@@ -57,7 +57,7 @@ pub mod viz;
 pub mod window;
 
 pub use activations::Activation;
-pub use backend::{Backend, Gemm, HostRows, Target};
+pub use backend::{Backend, Gemm, HostRows, LiveColumns, Target};
 pub use cpu::Isa;
 pub use device::Device;
 pub use error::{Error, Result};

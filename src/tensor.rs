@@ -12,6 +12,7 @@
 
 mod indices;
 
+use crate::backend::LiveColumns;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 pub use indices::{IndexView, Indices};
@@ -91,7 +92,7 @@ enum Data<'a> {
     F64(&'a [f64]),
     Device(Place<'a>),
     /// See [`View::in_blocks`].
-    Blocks(&'a [f32]),
+    Blocks(&'a [f32], &'a LiveColumns),
 }
 
 /// A tensor, or some rows of one, borrowed to be written. [`reborrow`](ViewMut::reborrow) it to use it twice.
@@ -213,13 +214,19 @@ impl<'a> View<'a> {
     }
 
     /// What [`load_blocks`](crate::Backend::load_blocks) wrote: samples cut into blocks of columns, where a sample's
-    /// numbers in the first block are followed by the next sample's, and the last one's by the second block. For the
-    /// ops that may [have it](crate::Backend::has_blocks) so.
+    /// numbers in the first block are followed by the next sample's. A block has the columns that `live` names, at the
+    /// place where it would begin if all blocks had all of theirs. For the ops that may
+    /// [have it](crate::Backend::has_blocks) so.
     ///
     /// # Errors
-    /// The numbers do not live in the program's memory, in `f32`.
-    pub fn in_blocks(self) -> Result<View<'a>> {
-        Ok(View { data: Data::Blocks(self.f32()?), ..self })
+    /// The numbers do not live in the program's memory, in `f32`; `live` is of samples of another width.
+    pub fn in_blocks(self, live: &'a LiveColumns) -> Result<View<'a>> {
+        let values = self.f32()?;
+        if self.shape.sample().len() != live.width() {
+            let problem = format!("{} has no blocks of {} columns", self.shape, live.width());
+            return Err(Error::op("view", problem));
+        }
+        Ok(View { data: Data::Blocks(values, live), ..self })
     }
 
     /// The extents.
@@ -255,7 +262,7 @@ impl<'a> View<'a> {
             Data::F32(v) => Data::F32(&v[at]),
             Data::F64(v) => Data::F64(&v[at]),
             Data::Device(place) => Data::Device(place.plus(at.start)),
-            Data::Blocks(_) => return Err(in_blocks()),
+            Data::Blocks(..) => return Err(in_blocks()),
         };
         Ok(View { shape, data })
     }
@@ -265,7 +272,7 @@ impl<'a> View<'a> {
             Data::F32(v) => Data::F32(v.get(..shape.len())?),
             Data::F64(v) => Data::F64(v.get(..shape.len())?),
             Data::Device(place) if shape.len() <= self.len() => Data::Device(place),
-            Data::Device(_) | Data::Blocks(_) => return None,
+            Data::Device(_) | Data::Blocks(..) => return None,
         };
         Some(View { shape, data })
     }
@@ -279,14 +286,14 @@ impl<'a> View<'a> {
             Data::F32(v) => Ok(v),
             Data::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device: F32_DEVICE }),
             Data::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F32_DEVICE }),
-            Data::Blocks(_) => Err(in_blocks()),
+            Data::Blocks(..) => Err(in_blocks()),
         }
     }
 
     /// The numbers, if they are [in blocks](View::in_blocks).
-    pub fn blocks(self) -> Option<&'a [f32]> {
+    pub fn blocks(self) -> Option<(&'a [f32], &'a LiveColumns)> {
         match self.data {
-            Data::Blocks(v) => Some(v),
+            Data::Blocks(values, live) => Some((values, live)),
             _ => None,
         }
     }
@@ -300,7 +307,7 @@ impl<'a> View<'a> {
             Data::F64(v) => Ok(v),
             Data::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device: F64_DEVICE }),
             Data::Device(p) => Err(Error::WrongDevice { tensor: p.memory.device(), device: F64_DEVICE }),
-            Data::Blocks(_) => Err(Error::WrongDevice { tensor: BLOCKS, device: F64_DEVICE }),
+            Data::Blocks(..) => Err(Error::WrongDevice { tensor: BLOCKS, device: F64_DEVICE }),
         }
     }
 
@@ -313,7 +320,7 @@ impl<'a> View<'a> {
             Data::F32(_) => Err(Error::WrongDevice { tensor: F32_DEVICE, device }),
             Data::F64(_) => Err(Error::WrongDevice { tensor: F64_DEVICE, device }),
             Data::Device(place) => Ok((place.memory, place.at)),
-            Data::Blocks(_) => Err(Error::WrongDevice { tensor: BLOCKS, device }),
+            Data::Blocks(..) => Err(Error::WrongDevice { tensor: BLOCKS, device }),
         }
     }
 
@@ -358,7 +365,7 @@ impl<'a> View<'a> {
         match self.data {
             Data::F32(v) => out.iter_mut().zip(v).for_each(|(o, &x)| *o = x.into()),
             Data::F64(v) => out.copy_from_slice(v),
-            Data::Blocks(_) => return Err(in_blocks()),
+            Data::Blocks(..) => return Err(in_blocks()),
             Data::Device(place) => {
                 let (mut few, mut many) = ([0.0; 256], Vec::new());
                 let words = match few.get_mut(..out.len()) {
@@ -550,13 +557,15 @@ mod tests {
     #[test]
     fn blocks_are_not_rows() {
         let (t, wide) = (Tensor::zeros_f32(Shape::from([3, 2])), Tensor::zeros_f64(Shape::from([3, 2])));
-        let blocks = t.view().in_blocks().unwrap();
-        assert_eq!((blocks.shape(), blocks.blocks().map(<[f32]>::len)), (t.shape(), Some(6)));
-        assert!(t.view().blocks().is_none() && wide.view().in_blocks().is_err());
+        let (live, other) = (LiveColumns::all(2), LiveColumns::all(3));
+        let blocks = t.view().in_blocks(&live).unwrap();
+        assert_eq!((blocks.shape(), blocks.blocks().map(|(v, _)| v.len())), (t.shape(), Some(6)));
+        assert!(t.view().blocks().is_none() && wide.view().in_blocks(&live).is_err());
+        assert!(t.view().in_blocks(&other).is_err());
         let refused = blocks.f32().unwrap_err().to_string();
         assert!(refused.contains("in blocks"), "{refused}");
         assert!(blocks.f64().is_err() && blocks.memory("cuda").is_err() && blocks.rows(0..1).is_err());
-        assert!(blocks.values().is_err() && blocks.in_blocks().is_err());
+        assert!(blocks.values().is_err() && blocks.in_blocks(&live).is_err());
         assert!(blocks.reshape([6, 1]).unwrap().f32().is_err());
     }
 

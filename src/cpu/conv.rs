@@ -279,7 +279,7 @@ pub(super) fn conv(
             true => (x.image, w.positions() * filters),
             false => (w.stride[2] * x.position, filters),
         };
-        let walk = Walk { row, step: 1, len, runs, jump };
+        let walk = Walk { row, step: 1, len, runs, jump, gaps: None };
         let y = Pieces::new(y.reborrow().f32()?);
         let forward =
             Forward { isa: cpu.isa, tile: (mr, nr), w, x, lines, walk, packed, filters, y: &y, c_row, tail };
@@ -308,7 +308,7 @@ struct Forward<'a> {
     w: &'a Window,
     x: Images<'a>,
     lines: Lines,
-    walk: Walk,
+    walk: Walk<'a>,
     /// K in panels [taps, NR].
     packed: &'a [f32],
     filters: usize,
@@ -342,6 +342,7 @@ impl Forward<'_> {
                         b_ends: false,
                         c: y.start().wrapping_add(c + row * c_row),
                         c_row,
+                        c_rows: None,
                         columns: nr.min(filters - j * nr),
                         column: j * nr,
                     };

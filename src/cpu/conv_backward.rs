@@ -137,6 +137,7 @@ impl BackwardKernel<'_> {
                 len: width,
                 runs: [n, depth, height],
                 jump: [x.image, w.stride[0] * x.slice, w.stride[1] * x.line],
+                gaps: None,
             };
             for j in (0..filters).step_by(nr) {
                 let columns = nr.min(filters - j);
@@ -164,6 +165,7 @@ impl BackwardKernel<'_> {
                         b_ends: in_place,
                         c: dk.wrapping_add((run * len + row) * filters + j),
                         c_row: filters,
+                        c_rows: None,
                         columns,
                         column: j,
                     };
@@ -298,6 +300,7 @@ impl BackwardInput<'_> {
                             b_ends: false,
                             c: dx.start().wrapping_add(to),
                             c_row,
+                            c_rows: None,
                             columns: nr.min(c - j * nr),
                             column: j * nr,
                         };

@@ -36,7 +36,7 @@
 use super::Cpu;
 use super::caches::caches;
 use super::cut::{Cut, share};
-use super::pack::{Left, Matrix, PackPanels, PackSlivers, pack, pack_rows};
+use super::pack::{Left, Matrix, PackPanels, PackSlivers, Part, pack, pack_rows};
 use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
@@ -47,7 +47,7 @@ use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
 /// The most steps along k of one block: a panel [KC, NR] fits into L1 beside a sliver of A.
-const KC: usize = 256;
+pub(super) const KC: usize = 256;
 /// The most columns of one block: [KC, NC] fits into the buffer that a calling thread keeps. A multiple of every NR.
 const NC: usize = SHARED / KC / 96 * 96;
 /// The most rows of one block of A: [MC, KC] fits into a thread's own memory.
@@ -436,14 +436,28 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
     fn task(&self, slice: Range<usize>, panels: Range<usize>, own: &mut [f32]) {
         let (isa, (mr, nr)) = (self.isa, self.tile);
         let (blocks, wide) = (Cut::at_most(slice.len(), rows_of_block()), mr.next_power_of_two());
+        let columns = panels.len() * nr;
         for (steps, tail) in self.blocks.clone() {
-            let kc = steps.len();
-            let columns = panels.len() * nr;
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
-                let first = slice.start + block.start;
-                let slivers = Cut::at_most(block.len(), mr);
-                let a = self.a.part(first..first + block.len(), steps.clone());
+                let rows = slice.start + block.start..slice.start + block.end;
+                let Part { a, live, start } = self.a.part(rows.clone(), steps.clone());
+                let (mut count, mut kc, mut first, mut c_rows, mut gaps) =
+                    (rows.len(), steps.len(), rows.start, None, None);
+                let mut room;
+                match live {
+                    Some(live) if !self.a.is_transposed() => {
+                        kc = live.len();
+                        room = [(0, 0); KC];
+                        gaps = Some(gaps_between(live, start, &mut room));
+                    }
+                    Some(live) => {
+                        (count, first, c_rows) = (live.len(), 0, Some(live));
+                        self.add_nothing(rows, live, &panels, tail);
+                    }
+                    None => (),
+                }
+                let slivers = Cut::at_most(count, mr);
                 let pack_a = self.packs_a
                     && match a.col {
                         1 => a.row >= FAR_IN_A && columns >= MANY_COLUMNS,
@@ -451,7 +465,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     };
                 if pack_a {
                     match a.col {
-                        1 => pack_rows(a, kc, &mut own[..block.len() * kc]),
+                        1 => pack_rows(a, kc, &mut own[..count * kc]),
                         _ => isa.run(PackSlivers { a, kc, slivers, wide, packed: &mut *own }),
                     }
                 }
@@ -460,6 +474,7 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     true => (own.as_ptr(), Some(wide * kc), Walk::matrix(1, wide, kc)),
                     false => (a.data.as_ptr(), None, Walk::matrix(a.row, a.col, kc)),
                 };
+                let walk = Walk { gaps, ..walk };
                 for jr in panels.clone() {
                     let (b, b_row) = match self.in_place {
                         true => (self.b.at(steps.start, jr * nr), self.b.row),
@@ -475,17 +490,51 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                         b_ends: self.in_place,
                         c: self.c.start().wrapping_add(self.first + first * self.c_row + column),
                         c_row: self.c_row,
+                        c_rows,
                         columns: nr.min(self.columns - jr * nr),
                         column,
                     };
-                    // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns if it is
-                    // packed, of as many as B has there if it is not. The tiles lie in C, and no other task has these rows
-                    // and panels.
+                    // SAFETY: A has these rows of kc steps, packed or not. The panel has kc rows of NR columns, and those that
+                    // gaps leave out, if it is packed, of as many as B has there if it is not. The tiles lie in C, and no other
+                    // task has these rows and panels.
                     unsafe { tile::compute(isa, &t, &walk, &tail) };
                 }
             }
         }
     }
+
+    /// C = β C in some columns of those among the rows that are not live: a dW has neither bias nor activation.
+    fn add_nothing(&self, rows: Range<usize>, live: &[u32], panels: &Range<usize>, tail: Tail) {
+        let nr = self.tile.1;
+        let columns = self.column + panels.start * nr..self.column + self.columns.min(panels.end * nr);
+        let mut live = live.iter().peekable();
+        for row in rows.filter(|&row| live.next_if(|&&l| l as usize == row).is_none()) {
+            let at = self.first + row * self.c_row;
+            // SAFETY: no other task has this row of these panels.
+            let c = unsafe { self.c.piece(at + columns.start..at + columns.end) };
+            match tail.beta {
+                0.0 => c.fill(0.0),
+                1.0 => (),
+                beta => c.iter_mut().for_each(|c| *c *= beta),
+            }
+        }
+    }
+}
+
+/// What to leave out before each stretch of neighbours among the live columns, the first of which is counted from `start`:
+/// (columns to leave out, columns that follow).
+fn gaps_between<'a>(live: &[u32], start: usize, room: &'a mut [(usize, usize); KC]) -> &'a [(usize, usize)] {
+    let (mut parts, mut next) = (0, start);
+    for &column in live {
+        let column = column as usize;
+        if parts == 0 || column != next {
+            room[parts] = (column - next, 0);
+            parts += 1;
+        }
+        room[parts - 1].1 += 1;
+        next = column + 1;
+    }
+    &room[..parts]
 }
 
 #[cfg(test)]

@@ -116,8 +116,8 @@ impl Backend for Cpu {
         width >= gemm::WIDE
     }
 
-    fn load_blocks(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {
-        gather::load_blocks(self, rows, order, y)
+    fn load_blocks(&self, rows: HostRows, order: &[u32], y: ViewMut, live: &mut LiveColumns) -> Result<()> {
+        gather::load_blocks(self, rows, order, y, live)
     }
 
     fn load_rows(&self, rows: HostRows, order: &[u32], y: ViewMut) -> Result<()> {

@@ -14,7 +14,8 @@ use super::gemm::{blocks_of, steps_of};
 use super::parallel;
 use super::simd::{Kernel, Simd};
 use super::tile::{self, columns_of_tile};
-use crate::error::Result;
+use crate::backend::LiveColumns;
+use crate::error::{Error, Result};
 use crate::tensor::View;
 use std::ops::Range;
 
@@ -51,14 +52,23 @@ impl<'a> Matrix<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Left<'a> {
     Rows(Matrix<'a>),
-    /// A batch of `n` samples of `width` numbers, or its transpose, from step `first` along k on.
+    /// A batch of `n` samples, or its transpose, from step `first` along k on.
     Blocks {
         data: &'a [f32],
+        live: &'a LiveColumns,
         n: usize,
-        width: usize,
         first: usize,
         transposed: bool,
     },
+}
+
+/// Some rows and steps of the left operand.
+pub(super) struct Part<'a> {
+    /// Without the columns of the batch that are 0 in all samples.
+    pub(super) a: Matrix<'a>,
+    /// Its columns in the batch, if some are missing; those of the batch are counted from `start`.
+    pub(super) live: Option<&'a [u32]>,
+    pub(super) start: usize,
 }
 
 impl<'a> Left<'a> {
@@ -66,7 +76,11 @@ impl<'a> Left<'a> {
     pub(super) fn new(a: View<'a>, transposed: bool) -> Result<Left<'a>> {
         let (n, width) = a.shape().as_matrix();
         Ok(match a.blocks() {
-            Some(data) => Left::Blocks { data, n, width, first: 0, transposed },
+            Some((_, live)) if live.width() != width => {
+                let problem = format!("{} in blocks of {} columns", a.shape(), live.width());
+                return Err(Error::op("gemm", problem));
+            }
+            Some((data, live)) => Left::Blocks { data, live, n, first: 0, transposed },
             None => Left::Rows(Matrix::new(a.f32()?, width, transposed)),
         })
     }
@@ -87,25 +101,33 @@ impl<'a> Left<'a> {
     pub(super) fn after(self, p: usize) -> Left<'a> {
         match self {
             Left::Rows(a) => Left::Rows(a.from(0, p)),
-            Left::Blocks { data, n, width, first, transposed } => {
-                Left::Blocks { data, n, width, first: first + p, transposed }
+            Left::Blocks { data, live, n, first, transposed } => {
+                Left::Blocks { data, live, n, first: first + p, transposed }
             }
         }
     }
 
     /// Some rows and steps. In a batch in blocks, the rows of a transposed one, or else the steps, are of one block.
-    pub(super) fn part(self, rows: Range<usize>, steps: Range<usize>) -> Matrix<'a> {
+    pub(super) fn part(self, rows: Range<usize>, steps: Range<usize>) -> Part<'a> {
         match self {
-            Left::Rows(a) => a.from(rows.start, steps.start),
-            Left::Blocks { data, n, width, first, transposed } => {
+            Left::Rows(a) => Part { a: a.from(rows.start, steps.start), live: None, start: 0 },
+            Left::Blocks { data, live, n, first, transposed } => {
                 let steps = first + steps.start..first + steps.end;
                 let (samples, columns) = if transposed { (steps, rows) } else { (rows, steps) };
-                let blocks = blocks_of(width);
-                let mut all = (0..blocks.parts()).map(|i| steps_of(blocks, width, i));
+                let blocks = blocks_of(live.width());
+                let mut all = (0..blocks.parts()).map(|i| steps_of(blocks, live.width(), i));
                 let block = all.find(|block| columns.end <= block.end).unwrap_or(0..0);
                 assert!(block.start <= columns.start && samples.end <= n, "some columns of one block");
-                let at = n * block.start + samples.start * block.len() + columns.start - block.start;
-                Matrix::new(&data[at..], block.len(), transposed)
+                let here = live.of_block(block.clone());
+                let at = |column: usize| here.partition_point(|&c| (c as usize) < column);
+                let some = at(columns.start)..at(columns.end);
+                let a = Matrix::new(
+                    &data[n * block.start + samples.start * here.len() + some.start..],
+                    here.len(),
+                    transposed,
+                );
+                let live = (some.len() < columns.len()).then_some(&here[some]);
+                Part { a, live, start: columns.start }
             }
         }
     }

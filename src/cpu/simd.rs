@@ -156,6 +156,21 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Those `n` must be readable; what is behind them is not touched.
     unsafe fn load_part(self, p: *const f32, n: usize) -> Self::V;
 
+    /// `LANES` bytes from `p`, as numbers.
+    ///
+    /// # Safety
+    /// They must be readable.
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8) -> Self::V {
+        let mut lanes = [0.0; MAX_LANES];
+        for (i, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
+            // SAFETY: the caller vouches for them.
+            *lane = f32::from(unsafe { *p.add(i) });
+        }
+        // SAFETY: no register has more lanes.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
     /// Writes `LANES` floats to `p`, which need not be aligned.
     ///
     /// # Safety
@@ -525,6 +540,10 @@ mod tests {
             for (j, row) in turned.chunks(n + 1).enumerate() {
                 assert!((0..n).all(|i| row[i] == block[i * (n + 3) + j]) && row[n] == -1.0, "column {j}");
             }
+            let bytes: Vec<u8> = (0..n as u8).map(|i| 255 - 13 * i).collect();
+            // SAFETY: LANES bytes.
+            let numbers = unsafe { s.load_bytes(bytes.as_ptr()) };
+            check("load_bytes", numbers - x, &|x, _| f32::from(255 - 13 * ((x / 1.75 + 2.5) as u8)) - x);
             for part in 0..=n {
                 let mut out = vec![-1.0; n];
                 // SAFETY: `part` floats are in `xs` and in `out`.

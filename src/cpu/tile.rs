@@ -62,7 +62,7 @@ pub(super) fn size(isa: Isa) -> (usize, usize) {
 /// through three nested loops. A matrix is one run; a convolution's window is one run for each row of the kernel, read
 /// from the image itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
+pub(super) struct Walk<'a> {
     /// From a row to the next.
     pub(super) row: usize,
     /// From a position of a run to the next.
@@ -73,12 +73,15 @@ pub(super) struct Walk {
     pub(super) runs: [usize; 3],
     /// From a run to the next in each of the loops.
     pub(super) jump: [usize; 3],
+    /// Where B has rows that A has no columns for: (rows of B to leave out, steps that follow), in place of one run of
+    /// `len` steps.
+    pub(super) gaps: Option<&'a [(usize, usize)]>,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Through a matrix: k steps.
-    pub(super) fn matrix(row: usize, step: usize, k: usize) -> Walk {
-        Walk { row, step, len: k, runs: [1; 3], jump: [0; 3] }
+    pub(super) fn matrix(row: usize, step: usize, k: usize) -> Walk<'static> {
+        Walk { row, step, len: k, runs: [1; 3], jump: [0; 3], gaps: None }
     }
 }
 
@@ -114,7 +117,7 @@ impl Tail<'_> {
 
 /// A column of tiles: rows of A, sliver after sliver, times one panel of B.
 #[derive(Clone, Copy)]
-pub(super) struct Tiles {
+pub(super) struct Tiles<'a> {
     /// The first row in A.
     pub(super) a: *const f32,
     /// From a sliver's beginning to the next one's in A; if `None`, as many rows further as it has.
@@ -131,6 +134,8 @@ pub(super) struct Tiles {
     pub(super) c: *mut f32,
     /// From a row of C to the next.
     pub(super) c_row: usize,
+    /// The rows of C, counted from `c`, that those of A belong to; if `None`, rows below each other.
+    pub(super) c_rows: Option<&'a [u32]>,
     /// Columns, up to NR.
     pub(super) columns: usize,
     /// The first column in the bias.
@@ -141,21 +146,25 @@ pub(super) struct Tiles {
 ///
 /// # Safety
 /// `t.a` must be readable wherever `walk` goes in all rows of `t.slivers`; `t.b` in as many rows as the walk has steps,
-/// of `t.columns` if `t.b_ends`, else of NR; `t.c` must be as many rows of `t.columns`, lent to nobody else. No sliver has
-/// more than MR rows, no panel more than NR columns.
+/// of `t.columns` if `t.b_ends`, else of NR, and in those that gaps leave out before them; `t.c` must have rows of
+/// `t.columns`, lent to nobody else, for all rows of A. No sliver has more than MR rows, no panel more than NR columns.
 #[inline]
 pub(super) unsafe fn compute(isa: Isa, t: &Tiles, walk: &Walk, tail: &Tail) {
-    isa.run(Compute { t, walk, tail });
+    // Two copies of all that follows, so that who leaves nothing out does not pay for the question.
+    match walk.gaps.is_some() || t.c_rows.is_some() {
+        true => isa.run(Compute::<true> { t, walk, tail }),
+        false => isa.run(Compute::<false> { t, walk, tail }),
+    }
 }
 
-/// Tiles whose operands our caller vouches for: made in [`compute`] alone.
-struct Compute<'a> {
-    t: &'a Tiles,
-    walk: &'a Walk,
+/// Tiles whose operands our caller vouches for: made in [`compute`] alone. SPARSE, if rows of B or of C are left out.
+struct Compute<'a, const SPARSE: bool> {
+    t: &'a Tiles<'a>,
+    walk: &'a Walk<'a>,
     tail: &'a Tail<'a>,
 }
 
-impl Kernel for Compute<'_> {
+impl<const SPARSE: bool> Kernel for Compute<'_, SPARSE> {
     type Output = ();
 
     #[inline(always)]
@@ -163,7 +172,7 @@ impl Kernel for Compute<'_> {
         let Compute { t, walk, tail } = self;
         if t.columns > S::LANES && (!t.b_ends || t.columns % S::LANES == 0) {
             // SAFETY: who called `compute` vouches for all of it.
-            return unsafe { of_width::<S, NV>(s, t, walk, tail) };
+            return unsafe { of_width::<S, NV, SPARSE>(s, t, walk, tail) };
         }
         for j in (0..t.columns).step_by(S::LANES) {
             let t = Tiles {
@@ -174,7 +183,7 @@ impl Kernel for Compute<'_> {
                 ..*t
             };
             // SAFETY: as above; these are columns of the same tiles.
-            unsafe { of_width::<S, 1>(s, &t, walk, tail) };
+            unsafe { of_width::<S, 1, SPARSE>(s, &t, walk, tail) };
         }
     }
 }
@@ -184,8 +193,8 @@ impl Kernel for Compute<'_> {
 /// # Safety
 /// As for [`compute`].
 #[inline(always)]
-unsafe fn of_width<S: Simd, const NV: usize>(s: S, t: &Tiles, walk: &Walk, tail: &Tail) {
-    let (mut a, mut c) = (t.a, t.c);
+unsafe fn of_width<S: Simd, const NV: usize, const SPARSE: bool>(s: S, t: &Tiles, walk: &Walk, tail: &Tail) {
+    let (mut a, mut c, mut first) = (t.a, t.c, 0);
     // A cut has parts of two sizes, the longer ones first.
     for (rows, count) in t.slivers.sizes() {
         let next = t.a_sliver.unwrap_or(rows * walk.row);
@@ -199,15 +208,17 @@ unsafe fn of_width<S: Simd, const NV: usize>(s: S, t: &Tiles, walk: &Walk, tail:
                         if const { NV == 1 && rows_of_tile::<S>() <= FEW_SUMS } {
                             while left >= 2 {
                                 // SAFETY: the caller vouches for all of it.
-                                unsafe { of_size::<S, $mr, NV, 2>(s, a, next, c, t, walk, tail) };
+                                unsafe { of_size::<S, $mr, NV, 2, SPARSE>(s, a, next, (c, first), t, walk, tail) };
                                 (a, c) = (a.wrapping_add(2 * next), c.wrapping_add(2 * $mr * t.c_row));
+                                first += 2 * $mr;
                                 left -= 2;
                             }
                         }
                         for _ in 0..left {
                             // SAFETY: as above.
-                            unsafe { of_size::<S, $mr, NV, 1>(s, a, next, c, t, walk, tail) };
+                            unsafe { of_size::<S, $mr, NV, 1, SPARSE>(s, a, next, (c, first), t, walk, tail) };
                             (a, c) = (a.wrapping_add(next), c.wrapping_add($mr * t.c_row));
+                            first += $mr;
                         }
                     })*
                     rows => debug_assert!(rows == 0 || count == 0, "tiles of {rows} rows"),
@@ -221,6 +232,8 @@ unsafe fn of_width<S: Simd, const NV: usize>(s: S, t: &Tiles, walk: &Walk, tail:
 /// So few sums wait for each other: a multiply-add takes four cycles, and processors begin two in each. Narrow tiles of
 /// so few rows are computed two at a time.
 const FEW_SUMS: usize = 6;
+/// Rows of B ahead of the one that is multiplied whose lines are asked for, where a panel is as large as L1.
+const AHEAD: usize = 8;
 /// Pointers into A that a tile of the most rows takes.
 const MAX_STARTS: usize = 14_usize.div_ceil(3);
 
@@ -251,16 +264,25 @@ macro_rules! each_row {
     };
 }
 
+/// Where row i of a tile begins whose first row is number `first`, at `c` if rows are below each other.
+#[inline(always)]
+fn row_of<const SPARSE: bool>(t: &Tiles, (c, first): (*mut f32, usize), i: usize) -> *mut f32 {
+    match t.c_rows {
+        Some(rows) if SPARSE => t.c.wrapping_add(rows[first + i] as usize * t.c_row),
+        _ => c.wrapping_add(i * t.c_row),
+    }
+}
+
 /// P tiles below each other at `c`, from row `a` and `next` on, all of it in registers.
 ///
 /// # Safety
 /// As for [`compute`], with MR rows in a tile and up to NV registers of columns; of B's rows, `t.columns` if NV is 1.
 #[inline(always)]
-unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
+unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize, const SPARSE: bool>(
     s: S,
     a: *const f32,
     next: usize,
-    c: *mut f32,
+    c: (*mut f32, usize),
     t: &Tiles,
     walk: &Walk,
     tail: &Tail,
@@ -268,11 +290,17 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
     let mut sums = [[[s.splat(0.0); NV]; MR]; P];
     // C will be written, perhaps read too, when the sums are done; by then it is here.
     for i in 0..P * MR {
-        s.prefetch(c.wrapping_add(i * t.c_row));
-        s.prefetch(c.wrapping_add(i * t.c_row + NV * S::LANES - 1));
+        let row = row_of::<SPARSE>(t, c, i);
+        s.prefetch(row);
+        s.prefetch(row.wrapping_add(NV * S::LANES - 1));
     }
     let (row, step, b_row) = (walk.row, walk.step, t.b_row);
     let (mut b, mut run_0) = (t.b, a);
+    let whole = [(0, walk.len)];
+    let parts = match walk.gaps {
+        Some(gaps) if SPARSE => gaps,
+        _ => &whole,
+    };
     // Pointers move by additions, and nothing is prepared ahead of the loops: the less there is to do between two tiles,
     // the sooner the next one's multiply-adds follow, and the processor does not notice the border.
     for _ in 0..walk.runs[0] {
@@ -289,30 +317,37 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
                         *a = apart(run_2.wrapping_add(q * next + 3 * i * row));
                     }
                 }
-                for _ in 0..walk.len {
-                    let mut bs = [s.splat(0.0); NV];
-                    for (j, v) in bs.iter_mut().enumerate() {
-                        // SAFETY: the caller vouches for NV registers in each row of B, or for the tile's columns.
-                        *v = unsafe {
-                            match NV {
-                                1 => s.load_part(b, t.columns),
-                                _ => s.load(b.add(j * S::LANES)),
-                            }
-                        };
+                for &(left_out, len) in parts {
+                    b = b.wrapping_add(left_out * b_row);
+                    for _ in 0..len {
+                        if const { NV * S::LANES >= 32 } {
+                            s.prefetch(b.wrapping_add(AHEAD * b_row));
+                            s.prefetch(b.wrapping_add(AHEAD * b_row + S::LANES));
+                        }
+                        let mut bs = [s.splat(0.0); NV];
+                        for (j, v) in bs.iter_mut().enumerate() {
+                            // SAFETY: the caller vouches for NV registers in each row of B, or for the tile's columns.
+                            *v = unsafe {
+                                match NV {
+                                    1 => s.load_part(b, t.columns),
+                                    _ => s.load(b.add(j * S::LANES)),
+                                }
+                            };
+                        }
+                        for (sums, a) in sums.iter_mut().zip(&a) {
+                            each_row!(MR, |i| {
+                                // SAFETY: the caller vouches for the walk through A.
+                                let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * row) });
+                                for (sum, bj) in sums[i].iter_mut().zip(bs) {
+                                    *sum = ai.mul_add(bj, *sum);
+                                }
+                            });
+                        }
+                        for a in a.as_flattened_mut() {
+                            *a = a.wrapping_add(step); // past the last element after the last step
+                        }
+                        b = b.wrapping_add(b_row);
                     }
-                    for (sums, a) in sums.iter_mut().zip(&a) {
-                        each_row!(MR, |i| {
-                            // SAFETY: the caller vouches for the walk through A.
-                            let ai = s.splat(unsafe { *a[i / 3].add(i % 3 * row) });
-                            for (sum, bj) in sums[i].iter_mut().zip(bs) {
-                                *sum = ai.mul_add(bj, *sum);
-                            }
-                        });
-                    }
-                    for a in a.as_flattened_mut() {
-                        *a = a.wrapping_add(step); // past the last element after the last step
-                    }
-                    b = b.wrapping_add(b_row);
                 }
                 run_2 = run_2.wrapping_add(walk.jump[2]);
             }
@@ -322,7 +357,9 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
     }
     for (q, sums) in sums.into_iter().enumerate() {
         // SAFETY: the caller vouches for MR rows of each tile of C.
-        unsafe { finish(s, c.wrapping_add(q * MR * t.c_row), t, sums, tail) };
+        unsafe {
+            finish::<S, MR, NV, SPARSE>(s, (c.0.wrapping_add(q * MR * t.c_row), c.1 + q * MR), t, sums, tail)
+        };
     }
 }
 
@@ -331,9 +368,9 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize>(
 /// # Safety
 /// As for [`of_size`].
 #[inline(always)]
-unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
     s: S,
-    c: *mut f32,
+    c: (*mut f32, usize),
     t: &Tiles,
     sums: [[S::V; NV]; MR],
     tail: &Tail,
@@ -342,9 +379,10 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     let plain = tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY;
     if plain && ragged == 0 && tail.beta == 0.0 {
         each_row!(MR, |i| {
+            let row = row_of::<SPARSE>(t, c, i);
             for (j, v) in sums[i].into_iter().enumerate() {
-                // SAFETY: row i and LANES columns from j · LANES on are inside the tile.
-                unsafe { s.store(v, c.add(i * t.c_row + j * S::LANES)) };
+                // SAFETY: LANES columns from j · LANES on are inside the tile.
+                unsafe { s.store(v, row.add(j * S::LANES)) };
             }
         });
         return;
@@ -359,12 +397,13 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
         }
     }
     each_row!(MR, |i| {
+        let row = row_of::<SPARSE>(t, c, i);
         for (j, sum) in sums[i].into_iter().enumerate() {
             let mut v = sum * alpha;
-            // SAFETY: row i and columns from j · LANES on are inside the tile; the last register of a ragged tile is
-            // loaded and stored in part.
+            // SAFETY: these columns of the row are inside the tile; the last register of a ragged tile is loaded and stored
+            // in part.
             unsafe {
-                let c = c.add(i * t.c_row + j * S::LANES);
+                let c = row.add(j * S::LANES);
                 let whole = ragged == 0 || j + 1 < NV;
                 if tail.beta != 0.0 {
                     let old = if whole { s.load(c) } else { s.load_part(c, ragged) };

@@ -6,7 +6,7 @@
 
 use super::Nodes;
 use crate::activations::Activation;
-use crate::backend::{HostRows, LossTerm, Target};
+use crate::backend::{HostRows, LiveColumns, LossTerm, Target};
 use crate::device::Device;
 use crate::error::Result;
 use crate::layers::{Cx, Plan};
@@ -29,6 +29,8 @@ pub(super) struct Workspace {
     /// Whether the first layer takes its input [in blocks](View::in_blocks), and whether it is now.
     takes_blocks: bool,
     in_blocks: bool,
+    /// The columns that it has.
+    live: LiveColumns,
     /// The lowest layer with parameters: below it nobody wants a gradient.
     lowest: usize,
     /// The gradient by a layer's output, and by its input; they swap roles from layer to layer.
@@ -99,6 +101,7 @@ impl Workspace {
             shapes,
             takes_blocks,
             in_blocks: false,
+            live: LiveColumns::default(),
             lowest: lowest.unwrap_or(nodes.0.len()),
             gradients: [gradient()?, gradient()?],
             scratch: device.zeros(Shape::from([plan.scratch]))?,
@@ -126,7 +129,7 @@ impl Workspace {
         let x = self.buffers[0].prefix_mut(self.shapes[0].batched(order.len()))?;
         self.in_blocks = in_blocks;
         match in_blocks {
-            true => self.device.load_blocks(rows, order, x),
+            true => self.device.load_blocks(rows, order, x, &mut self.live),
             false => self.device.load_rows(rows, order, x),
         }
     }
@@ -149,7 +152,7 @@ impl Workspace {
             }
             let (below, above) = self.buffers.split_at_mut(to);
             let x = below[from].prefix(self.shapes[i].batched(n))?;
-            let x = if self.in_blocks && from == 0 { x.in_blocks()? } else { x };
+            let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
             let y = above[0].prefix_mut(self.shapes[i + 1].batched(n))?;
             let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
             let mut cx = Cx { device: &self.device, training: step.training, noise, scratch };
@@ -239,7 +242,7 @@ impl Workspace {
             }
             let (x_shape, y_shape) = (self.shapes[i].batched(n), self.shapes[i + 1].batched(n));
             let (x, y) = (self.buffers[from].prefix(x_shape)?, self.buffers[to].prefix(y_shape)?);
-            let x = if self.in_blocks && from == 0 { x.in_blocks()? } else { x };
+            let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
             let dx = match i > self.lowest {
                 true => Some(below.prefix_mut(x_shape)?),
                 false => None,

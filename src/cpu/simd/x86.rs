@@ -152,6 +152,8 @@ impl Simd for Avx2 {
     intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
     memory! {
         load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
+        load_bytes(p: *const u8) -> F32x8 =
+            F32x8(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))));
         load_part(p: *const f32, n: usize) -> F32x8 = F32x8(_mm256_maskload_ps(p, below(n)));
         store(v: F32x8, p: *mut f32) -> () = _mm256_storeu_ps(p, v.0);
         store_part(v: F32x8, p: *mut f32, n: usize) -> () = store_pieces(v.0, p, n);
@@ -168,6 +170,8 @@ impl Simd for Avx512 {
     intrinsics! { splat(self: Self, x: f32) -> F32x16 = F32x16(_mm512_set1_ps(x)); }
     memory! {
         load(p: *const f32) -> F32x16 = F32x16(_mm512_loadu_ps(p));
+        load_bytes(p: *const u8) -> F32x16 =
+            F32x16(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))));
         load_part(p: *const f32, n: usize) -> F32x16 = F32x16(_mm512_maskz_loadu_ps(below16(n), p));
         store(v: F32x16, p: *mut f32) -> () = _mm512_storeu_ps(p, v.0);
         store_part(v: F32x16, p: *mut f32, n: usize) -> () = _mm512_mask_storeu_ps(p, below16(n), v.0);
