@@ -10,6 +10,18 @@
 //! Each thread has the inputs whose weights it owns: some columns of every sample. In rows these pieces are neighbours of
 //! the other threads' pieces, and a processor that goes through a run of cache lines asks for those behind it, too. It
 //! takes them away from the core that will write the next batch into them, at each row anew.
+//!
+//! **A column that is 0 in all samples of the batch stays out**: a pixel of a border, a word that no text has, a class of a
+//! one-hot code that nobody belongs to. It adds nothing to y = x W, and its row of dW = xᵀ dy is 0. A block's other columns
+//! move together, [`LiveColumns`] says which they are, and products read rows of W and write rows of dW by that list. Of
+//! MNIST's pixels 33 % stay out of a batch of 128 and 42 % out of one of 32; of Fashion-MNIST's 2 and 5 %, too few to be
+//! left out. To see that none is 0 takes a look at a few samples.
+//!
+//! ```text
+//! x                          columns    1 3 4   there are 3 of 6, in a block of its own
+//! 0 7 0 3 1 0                           7 3 1
+//! 0 2 0 0 5 0                           2 0 5   y = x[:, 1 3 4] W[1 3 4, :]      dW[1 3 4, :] = x[:, 1 3 4]ᵀ dy
+//! ```
 
 use super::Cpu;
 use super::cut::{Cut, share};

@@ -36,13 +36,13 @@
 use super::Cpu;
 use super::caches::caches;
 use super::cut::{Cut, share};
-use super::pack::{Left, Matrix, PackPanels, PackSlivers, Part, pack, pack_rows};
+use super::pack::{Left, Matrix, PackPanels, PackSlivers, pack, pack_rows};
 use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
 use crate::backend::Gemm;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
@@ -130,28 +130,6 @@ pub(super) fn dense(
     match rest {
         Activation::Linear => Ok(()),
         f => super::activation::activate(cpu, f, y),
-    }
-}
-
-impl<'a> Tail<'a> {
-    /// The tail of a layer with `units` outputs, and the activation that is left to do behind it.
-    pub(super) fn of_layer(
-        op: &'static str,
-        f: Activation,
-        bias: Option<View<'a>>,
-        units: usize,
-    ) -> Result<(Tail<'a>, Activation)> {
-        let bias = match bias {
-            Some(b) if b.len() != units => {
-                return Err(Error::op(op, format!("a bias {} for {units} units", b.shape())));
-            }
-            Some(b) => Some(b.f32()?),
-            None => None,
-        };
-        Ok(match f {
-            Activation::Relu => (Tail { bias, floor: 0.0, ..Tail::PLAIN }, Activation::Linear),
-            f => (Tail { bias, ..Tail::PLAIN }, f),
-        })
     }
 }
 
@@ -441,22 +419,19 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
             for ic in 0..blocks.parts() {
                 let block = blocks.part(ic);
                 let rows = slice.start + block.start..slice.start + block.end;
-                let Part { a, live, start } = self.a.part(rows.clone(), steps.clone());
-                let (mut count, mut kc, mut first, mut c_rows, mut gaps) =
-                    (rows.len(), steps.len(), rows.start, None, None);
-                let mut room;
-                match live {
-                    Some(live) if !self.a.is_transposed() => {
-                        kc = live.len();
-                        room = [(0, 0); KC];
-                        gaps = Some(gaps_between(live, start, &mut room));
+                let part = self.a.part(rows.clone(), steps.clone());
+                let (mut room, a) = (None, part.a);
+                let (count, kc, first, c_rows, gaps) = match part.live {
+                    None => (rows.len(), steps.len(), rows.start, None, None),
+                    Some(live) if self.a.is_transposed() => {
+                        self.add_nothing(rows, live, &panels, tail);
+                        (live.len(), steps.len(), 0, Some(live), None)
                     }
                     Some(live) => {
-                        (count, first, c_rows) = (live.len(), 0, Some(live));
-                        self.add_nothing(rows, live, &panels, tail);
+                        let gaps = part.gaps(live, room.insert([(0, 0); KC]));
+                        (rows.len(), live.len(), rows.start, None, Some(gaps))
                     }
-                    None => (),
-                }
+                };
                 let slivers = Cut::at_most(count, mr);
                 let pack_a = self.packs_a
                     && match a.col {
@@ -519,22 +494,6 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
             }
         }
     }
-}
-
-/// What to leave out before each stretch of neighbours among the live columns, the first of which is counted from `start`:
-/// (columns to leave out, columns that follow).
-fn gaps_between<'a>(live: &[u32], start: usize, room: &'a mut [(usize, usize); KC]) -> &'a [(usize, usize)] {
-    let (mut parts, mut next) = (0, start);
-    for &column in live {
-        let column = column as usize;
-        if parts == 0 || column != next {
-            room[parts] = (column - next, 0);
-            parts += 1;
-        }
-        room[parts - 1].1 += 1;
-        next = column + 1;
-    }
-    &room[..parts]
 }
 
 #[cfg(test)]

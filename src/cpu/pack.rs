@@ -10,7 +10,7 @@
 
 use super::Cpu;
 use super::cut::Cut;
-use super::gemm::{blocks_of, steps_of};
+use super::gemm::{KC, blocks_of, steps_of};
 use super::parallel;
 use super::simd::{Kernel, Simd};
 use super::tile::{self, columns_of_tile};
@@ -69,6 +69,24 @@ pub(super) struct Part<'a> {
     /// Its columns in the batch, if some are missing; those of the batch are counted from `start`.
     pub(super) live: Option<&'a [u32]>,
     pub(super) start: usize,
+}
+
+impl Part<'_> {
+    /// What lies between stretches of neighbours among the live columns: (columns left out, columns that follow). There is
+    /// `room` for as many as a block may have.
+    pub(super) fn gaps<'a>(&self, live: &[u32], room: &'a mut [(usize, usize); KC]) -> &'a [(usize, usize)] {
+        let (mut count, mut next) = (0, self.start);
+        for &column in live {
+            let column = column as usize;
+            if count == 0 || column != next {
+                room[count] = (column - next, 0);
+                count += 1;
+            }
+            room[count - 1].1 += 1;
+            next = column + 1;
+        }
+        &room[..count]
+    }
 }
 
 impl<'a> Left<'a> {

@@ -30,6 +30,9 @@
 
 use super::cut::Cut;
 use super::simd::{Isa, Kernel, Lanes, Simd};
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::tensor::View;
 
 /// Registers in a row of a full tile.
 const NV: usize = 2;
@@ -112,6 +115,28 @@ impl Tail<'_> {
             true => Tail { beta, ..self },
             false => Tail { beta, bias: None, floor: f32::NEG_INFINITY, ..self },
         }
+    }
+}
+
+impl<'a> Tail<'a> {
+    /// The tail of a layer with `units` outputs, and the activation that is left to do behind it.
+    pub(super) fn of_layer(
+        op: &'static str,
+        f: Activation,
+        bias: Option<View<'a>>,
+        units: usize,
+    ) -> Result<(Tail<'a>, Activation)> {
+        let bias = match bias {
+            Some(b) if b.len() != units => {
+                return Err(Error::op(op, format!("a bias {} for {units} units", b.shape())));
+            }
+            Some(b) => Some(b.f32()?),
+            None => None,
+        };
+        Ok(match f {
+            Activation::Relu => (Tail { bias, floor: 0.0, ..Tail::PLAIN }, Activation::Linear),
+            f => (Tail { bias, ..Tail::PLAIN }, f),
+        })
     }
 }
 
