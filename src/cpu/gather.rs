@@ -308,7 +308,7 @@ mod tests {
             column % 28 < 9,
             true,
             column != 300,
-            column < 300 || column % 2 == 0,
+            column < 300 || column.is_multiple_of(2),
             column % 20 != 19,
         ][pattern]
     }
