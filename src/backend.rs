@@ -13,6 +13,7 @@
 // Brackets in these comments are shapes and indices.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod live_columns;
 pub(crate) mod step_by_step;
 
 use crate::activations::Activation;
@@ -24,7 +25,7 @@ use crate::rng::Noise;
 use crate::shape::Shape;
 use crate::tensor::{IndexView, Indices, Tensor, View, ViewMut};
 use crate::window::Window;
-use std::ops::Range;
+pub use live_columns::LiveColumns;
 
 /// What a matrix product does: C = α op(A) op(B) + β C, where op transposes or not.
 ///
@@ -127,40 +128,6 @@ impl HostRows<'_> {
             Some(r) => Err(crate::Error::op("load_rows", format!("row {r} of {there}"))),
             None => Ok(width),
         }
-    }
-}
-
-/// Which columns of a batch [in blocks](View::in_blocks) there are: those that are not 0 in all samples, or all.
-#[derive(Clone, Debug, Default)]
-pub struct LiveColumns {
-    /// As long as a sample. A block's live columns, ascending, from where it begins; behind them [`NONE`](Self::NONE).
-    columns: Vec<u32>,
-}
-
-impl LiveColumns {
-    /// Stands where no column is.
-    pub(crate) const NONE: u32 = u32::MAX;
-
-    /// All columns of samples of `width` numbers, as one block.
-    pub fn all(width: usize) -> LiveColumns {
-        LiveColumns { columns: (0..width as u32).collect() }
-    }
-
-    /// How many columns there are, live or not.
-    pub fn width(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// Those of the block of columns `block`.
-    pub(crate) fn of_block(&self, block: Range<usize>) -> &[u32] {
-        let columns = &self.columns[block];
-        &columns[..columns.partition_point(|&c| c != LiveColumns::NONE)]
-    }
-
-    /// The list for samples of `width` columns, to be written block by block.
-    pub(crate) fn of_width(&mut self, width: usize) -> &mut [u32] {
-        self.columns.resize(width, LiveColumns::NONE);
-        &mut self.columns
     }
 }
 

@@ -124,6 +124,9 @@ impl Part<'_> {
     /// Asks for the sample that will be wanted after some more, and before the first one for all up to it.
     #[inline(always)]
     fn ask_ahead<S: Simd>(&self, s: S, i: usize) {
+        if self.ask.is_empty() {
+            return;
+        }
         let from = if i == 0 { 0 } else { i + AHEAD };
         for &row in &self.order[from.min(self.order.len())..self.order.len().min(i + AHEAD + 1)] {
             ask(s, self.rows, row as usize * self.width + self.ask.start, self.ask.len());
@@ -181,35 +184,28 @@ impl Kernel for Look<'_, '_> {
         // A byte for each column, sixteen in a word.
         let mut words = [0; KC.div_ceil(16)];
         for first in (0..part.order.len()).step_by(SAMPLES) {
-            let seen = &mut bytemuck::cast_slice_mut::<u128, u8>(&mut words)[..len];
+            let seen = &bytemuck::cast_slice::<u128, u8>(&words)[..len];
             if seen.iter().fold(1, |least, &seen| seen.min(least)) > 0 {
                 return false;
             }
-            let some = first..part.order.len().min(first + SAMPLES);
-            let mut at = [part.at(first); SAMPLES]; // the first again, where there are not so many
-            for (i, at) in some.zip(&mut at) {
+            for i in first..part.order.len().min(first + SAMPLES) {
                 part.ask_ahead(s, i);
-                *at = part.at(i);
-            }
-            match part.rows {
-                HostRows::F32(v) => {
-                    for at in at {
+                let at = part.at(i);
+                let seen = &mut bytemuck::cast_slice_mut::<u128, u8>(&mut words)[..len];
+                match part.rows {
+                    HostRows::F32(v) => {
                         for (seen, &v) in seen.iter_mut().zip(&v[at..at + len]) {
                             *seen |= u8::from(v != 0.0);
                         }
                     }
-                }
-                HostRows::U8 { bytes, .. } => {
-                    let samples = at.map(|at| &bytes[at..at + len]);
-                    for (j, word) in words[..len / 16].iter_mut().enumerate() {
-                        for x in samples {
-                            // SAFETY: the sample has `len` bytes.
-                            *word |= unsafe { x.as_ptr().cast::<u128>().add(j).read_unaligned() };
+                    HostRows::U8 { bytes, .. } => {
+                        let (whole, rest) = bytes[at..at + len].as_chunks::<16>();
+                        for (seen, &byte) in seen[whole.len() * 16..].iter_mut().zip(rest) {
+                            *seen |= byte;
                         }
-                    }
-                    let seen = bytemuck::cast_slice_mut::<u128, u8>(&mut words);
-                    for j in len / 16 * 16..len {
-                        seen[j] |= samples.iter().fold(0, |any, x| any | x[j]);
+                        for (word, &bytes) in words.iter_mut().zip(whole) {
+                            *word |= u128::from_ne_bytes(bytes);
+                        }
                     }
                 }
             }

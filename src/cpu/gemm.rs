@@ -46,7 +46,7 @@ use crate::error::Result;
 use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
-/// The most steps along k of one block: a panel [KC, NR] fits into L1 beside a sliver of A.
+/// The most steps along k of one block: a panel [KC, NR] fits into L1 beside a sliver of A, but with AVX-512 into L2 only.
 pub(super) const KC: usize = 256;
 /// The most columns of one block: [KC, NC] fits into the buffer that a calling thread keeps. A multiple of every NR.
 const NC: usize = SHARED / KC / 96 * 96;
