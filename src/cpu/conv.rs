@@ -23,6 +23,7 @@ use super::parallel::{Pieces, rows_per_task};
 use super::pool::{images, span};
 use super::simd::Isa;
 use super::tile::{self, Tail, Tiles, Walk};
+use super::winograd;
 use crate::activations::Activation;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -226,6 +227,9 @@ pub(super) fn conv_scratch(w: &Window, filters: usize, n: usize) -> usize {
     let forward = taps * filters.next_multiple_of(WIDEST);
     let kernel = (parts(w, filters, n) - 1) * taps * filters;
     let input = window * filters * w.channels.next_multiple_of(WIDEST);
+    if winograd::fits(w, filters) {
+        return kernel.max(winograd::scratch(w, filters));
+    }
     let border = if is_padded(w) { n * extents_len(w) } else { 0 };
     border + forward.max(kernel).max(input)
 }
@@ -249,7 +253,11 @@ pub(super) fn cut<'a>(
     if have < want {
         return Err(Error::op(op, format!("a scratch of {have} numbers, {want} are needed")));
     }
-    Ok(scratch.f32()?.split_at_mut(if is_padded(w) { n * extents_len(w) } else { 0 }))
+    Ok(scratch.f32()?.split_at_mut(if is_padded(w) && !winograd::fits(w, filters) {
+        n * extents_len(w)
+    } else {
+        0
+    }))
 }
 
 /// See [`Backend::conv`].
@@ -268,7 +276,9 @@ pub(super) fn conv(
     check_kernel("conv", w, filters, kernel.len())?;
     let (tail, rest) = Tail::of_layer("conv", f, b, filters)?;
     let (border, packed) = cut("conv", w, filters, n, scratch)?;
-    if y.len() > 0 {
+    if y.len() > 0 && winograd::fits(w, filters) {
+        winograd::conv(cpu, w, filters, x.f32()?, kernel.f32()?, tail, packed, y.reborrow().f32()?);
+    } else if y.len() > 0 {
         let x = padded(cpu, w, n, x.f32()?, border);
         let (mr, nr) = tile::size(cpu.isa);
         let packed = &mut packed[..taps * filters.next_multiple_of(nr)];

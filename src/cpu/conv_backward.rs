@@ -9,17 +9,18 @@ use super::conv::{
 };
 use super::cut::Cut;
 use super::pack::{Matrix, PackPanels, pack};
-use super::parallel::{self, OWN, Pieces, rows_per_task};
+use super::parallel::{self, IN_L2, Pieces, rows_per_task};
 use super::pool::images;
 use super::simd::{Isa, Kernel, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
+use super::winograd;
 use crate::error::Result;
 use crate::tensor::{View, ViewMut};
 use crate::window::Window;
 use std::ops::Range;
 
 /// Positions of one block of dz, at most.
-const POSITIONS: usize = OWN / WIDEST;
+const POSITIONS: usize = IN_L2 / WIDEST;
 /// Positions of one block of dz, if there are as many: the steps that a tile of dK stays in registers.
 const STEPS: usize = 256;
 /// A block of dz that so few slivers read is not packed.
@@ -41,19 +42,28 @@ pub(super) fn conv_backward_kernel(
     let n = images(op, w, x.shape(), dz.shape(), filters)?;
     check_kernel(op, w, filters, dk.len())?;
     let (border, partial) = cut(op, w, filters, n, scratch)?;
-    let (x, dz, dk) = (padded(cpu, w, n, x.f32()?, border), dz.f32()?, dk.f32()?);
+    let (dz, dk) = (dz.f32()?, dk.f32()?);
     if n == 0 || dk.is_empty() {
         dk.fill(0.0);
         return Ok(());
     }
+    let (mut parts, size) = (parts(w, filters, n), dk.len());
+    if winograd::fits(w, filters) {
+        parts = winograd::parts(w, filters, dz, parts);
+    }
+    let partial = &mut partial[..(parts - 1) * size];
+    if winograd::fits(w, filters) {
+        winograd::backward_kernel(cpu, w, filters, x.f32()?, dz, parts, partial, dk);
+        add_parts(cpu, parts, partial, dk);
+        return Ok(());
+    }
+    let x = padded(cpu, w, n, x.f32()?, border);
     let (mr, _) = tile::size(cpu.isa);
     let (runs, _, len) = x.tap_runs(w);
     let slivers = runs.iter().product::<usize>() * len.div_ceil(mr);
-    let parts = parts(w, filters, n);
     let groups = (MAX_PARTS / parts).min(slivers.div_ceil(8)).min(n * w.positions() * dk.len() / TASK + 1);
     let (images, slivers) = (Cut::new(n, parts), Cut::new(slivers, groups));
-    let size = dk.len();
-    let (sums, more) = (Pieces::new(&mut *dk), Pieces::new(&mut partial[..(parts - 1) * size]));
+    let (sums, more) = (Pieces::new(&mut *dk), Pieces::new(&mut *partial));
     cpu.pool.run(parts * groups, &|t| {
         let (p, g) = (t / groups, t % groups);
         let dk = if p == 0 { sums.start() } else { more.start().wrapping_add((p - 1) * size) };
@@ -62,12 +72,17 @@ pub(super) fn conv_backward_kernel(
             BackwardKernel { isa: cpu.isa, w, x, dz, filters, images, slivers, dk }.run(own);
         });
     });
-    let partial = &partial[..(parts - 1) * size];
+    add_parts(cpu, parts, partial, dk);
+    Ok(())
+}
+
+/// dK = dK + the other partial sums, in order.
+fn add_parts(cpu: &Cpu, parts: usize, partial: &[f32], dk: &mut [f32]) {
+    let size = dk.len();
     let per_task = rows_per_task(size, parts);
     cpu.pool.run_chunks(dk, per_task, |task, dk| {
         cpu.isa.run(AddParts { partial, size, first: task * per_task, dk });
     });
-    Ok(())
 }
 
 /// dK of some images: some slivers of its rows.
@@ -223,6 +238,10 @@ pub(super) fn conv_backward_input(
         dx.fill(0.0);
         return Ok(());
     }
+    if winograd::fits(w, filters) {
+        winograd::backward_input(cpu, w, filters, dz, kernel, packed, dx);
+        return Ok(());
+    }
     let packed = &mut packed[..w.kernel.iter().product::<usize>() * of_tap];
     for (tap, packed) in packed.chunks_exact_mut(of_tap).enumerate() {
         let kernel = Matrix::new(&kernel[tap * w.channels * filters..], filters, true);
@@ -271,7 +290,7 @@ impl BackwardInput<'_> {
         let walk = Walk::matrix(row, 1, filters);
         let all_panels = c.div_ceil(nr);
         // Some lines at a time, so that their dz and dx stay in the cache from tap to tap.
-        let some = (OWN / 4 / (lines.len * filters.max(c)).max(1)).max(1);
+        let some = (IN_L2 / 4 / (lines.len * filters.max(c)).max(1)).max(1);
         for first in (0..lines.lines).step_by(some) {
             for tap in 0..w.kernel.iter().product() {
                 let k = [tap / w.kernel[2] / w.kernel[1], tap / w.kernel[2] % w.kernel[1], tap % w.kernel[2]];

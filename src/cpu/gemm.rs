@@ -37,7 +37,7 @@ use super::Cpu;
 use super::caches::caches;
 use super::cut::{Cut, share};
 use super::pack::{Left, Matrix, PackPanels, PackSlivers, pack, pack_rows};
-use super::parallel::{self, OWN, Pieces, SHARED, rows_per_task};
+use super::parallel::{self, IN_L2, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
@@ -76,7 +76,7 @@ const HALF: usize = 1 << 17;
 /// The most tasks.
 const MAX_TASKS: usize = 32;
 /// A block of A fits into a thread's own memory, also where six rows take the room of eight, or twelve of sixteen.
-const _: () = assert!(MC.div_ceil(6) * 8 * KC <= OWN && MC.div_ceil(12) * 16 * KC <= OWN);
+const _: () = assert!(MC.div_ceil(6) * 8 * KC <= IN_L2 && MC.div_ceil(12) * 16 * KC <= IN_L2);
 
 /// The columns of a block that half of this machine's last cache holds.
 fn columns_of_block() -> usize {

@@ -17,7 +17,7 @@ use super::Cpu;
 use super::cut::Cut;
 use super::gemm::multiply_panels;
 use super::pack::{Matrix, PackPanels, pack};
-use super::parallel::{self, OWN, Pieces, SHARED};
+use super::parallel::{self, IN_L2, Pieces, SHARED};
 use super::recurrent;
 use super::tile::{self, Tail};
 use crate::backend::{CellActivations, step_by_step};
@@ -31,7 +31,7 @@ const ROWS: usize = 24;
 /// The most tasks.
 const MAX_TASKS: usize = 64;
 /// Floats of a thread's own memory that stay for a block of A.
-const BLOCK: usize = OWN / 2;
+const BLOCK: usize = IN_L2 / 2;
 
 /// The rows of each task.
 fn tasks(n: usize) -> Cut {
@@ -59,7 +59,7 @@ pub(super) fn lstm(
     let (mr, nr) = tile::size(cpu.isa);
     let (k, columns) = (f + u, (4 * u).next_multiple_of(nr));
     let tasks = tasks(n);
-    if k * columns > SHARED || tasks.part(0).len() * k > OWN - BLOCK || tasks.part(0).len() < mr {
+    if k * columns > SHARED || tasks.part(0).len() * k > IN_L2 - BLOCK || tasks.part(0).len() < mr {
         return Ok(false);
     }
     let (xs, w, w_h, bias) = (xs.f32()?, kernel.f32()?, recurrent.f32()?, bias.map(View::f32).transpose()?);

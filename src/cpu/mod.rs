@@ -8,6 +8,7 @@
 //! | activation | activate, activation_backward |
 //! | conv | im2col, col2im, conv_scratch, conv |
 //! | conv_backward | conv_backward_kernel, conv_backward_input |
+//! | winograd | conv_in_tiles; the same three ops for windows of 3×3 |
 //! | pool | max_pool, max_pool_backward, average_pool, average_pool_backward |
 //! | normalize | moments, normalize, normalize_backward |
 //! | recurrent | lstm_step, lstm_step_backward, gru_step, gru_step_backward |
@@ -51,6 +52,7 @@ mod simd;
 mod targets;
 mod tile;
 mod update;
+mod winograd;
 
 use crate::activations::Activation;
 use crate::backend::step_by_step;
@@ -194,6 +196,10 @@ impl Backend for Cpu {
 
     fn conv_scratch(&self, w: &Window, filters: usize, n: usize) -> usize {
         conv::conv_scratch(w, filters, n)
+    }
+
+    fn conv_in_tiles(&self, w: &Window, filters: usize) -> bool {
+        winograd::fits(w, filters)
     }
 
     fn conv(

@@ -53,8 +53,10 @@ pub(crate) fn rows_per_task(rows: usize, work: usize) -> usize {
     rows.div_ceil(tasks).max(1)
 }
 
-/// Floats of a thread's [`with_own`] memory: a quarter of a megabyte, which L2 holds.
-pub(crate) const OWN: usize = 64 * 1024;
+/// Floats of a thread's [`with_own`] memory: two megabytes, of which the system gives as much as is touched.
+pub(crate) const OWN: usize = 512 * 1024;
+/// Floats of it that L2 holds beside what else an op reads: a quarter of a megabyte.
+pub(crate) const IN_L2: usize = 64 * 1024;
 /// Floats of a thread's [`with_shared`] memory: two megabytes, of which the system gives as much as is touched.
 pub(crate) const SHARED: usize = 512 * 1024;
 

@@ -306,6 +306,10 @@ impl Backend for Faulty {
         self.inner.conv_scratch(w, filters, n)
     }
 
+    fn conv_in_tiles(&self, w: &Window, filters: usize) -> bool {
+        self.inner.conv_in_tiles(w, filters)
+    }
+
     pass_on! {
         fn load_rows(rows: HostRows, order: &[u32], y: ViewMut) [y] {}
         fn fill(value: f64, y: ViewMut) [y] {}

@@ -1,6 +1,7 @@
 //! Convolution: unrolling, its transpose, and the three fused ops.
 
 use super::gemm::behind;
+use super::winograd;
 use super::*;
 use handgrad::window::Window;
 use handgrad::{Activation, Padding};
@@ -11,7 +12,7 @@ type Config =
 
 use Padding::{Same, Valid};
 
-const CONFIGS: [Config; 22] = [
+const CONFIGS: [Config; 26] = [
     (&[9], &[3], &[1], &[1], Valid, 1, 1, 1),
     (&[17], &[5], &[2], &[1], Same, 3, 7, 2),
     (&[31], &[3], &[1], &[4], Same, 5, 8, 3),
@@ -30,6 +31,10 @@ const CONFIGS: [Config; 22] = [
     (&[16, 15], &[3, 3], &[1, 1], &[1, 1], Same, 16, 33, 1),
     (&[13, 13], &[3, 3], &[1, 1], &[1, 1], Valid, 32, 64, 3),
     (&[32, 31], &[3, 3], &[1, 1], &[1, 1], Same, 8, 16, 4),
+    (&[9, 15], &[3, 3], &[1, 1], &[1, 1], Same, 19, 37, 2),
+    (&[7, 6], &[3, 3], &[1, 1], &[1, 1], Same, 40, 70, 5),
+    (&[14, 13], &[3, 3], &[1, 1], &[1, 1], Valid, 16, 16, 9),
+    (&[2, 6, 5], &[1, 3, 3], &[1, 1, 1], &[1, 1, 1], Valid, 17, 16, 2),
     (&[4, 5, 6], &[2, 3, 2], &[1, 1, 1], &[1, 1, 1], Valid, 3, 5, 2),
     (&[4, 5, 6], &[3, 3, 3], &[2, 1, 2], &[1, 1, 1], Same, 2, 7, 2),
     (&[5, 5, 5], &[2, 2, 2], &[1, 1, 1], &[2, 2, 2], Valid, 1, 3, 2),
@@ -119,11 +124,19 @@ fn forward(t: &mut Table, config: &Config, g: Geometry, f: Activation, whole: bo
         let mut y = r.output(g.y);
         let bias = vb.as_ref().map(Buffer::view);
         r.device.conv(&g.w, f, vx.view(), vk.view(), bias, scratch.view_mut(), y.view_mut())?;
-        if whole {
+        let in_tiles = r.tested.conv_in_tiles(&g.w, g.filters);
+        if whole && !in_tiles {
             r.show("y", &y, exact);
             return Ok(());
         }
         r.show("y", &y, |want| {
+            if in_tiles {
+                let mut sizes = winograd::forward(&g.w, g.filters, &x.values, &kernel.values);
+                for (size, at) in sizes.iter_mut().zip(0..) {
+                    *size += if bias.is_some() { b.at(at % g.filters).abs() } else { 0.0 };
+                }
+                return behind(f, g.filters, want, &times(winograd::additions(g.w.channels), &sizes)(&[]));
+            }
             let (x, kernel, b) = (x.abs().reference(), kernel.abs().reference(), b.abs().reference());
             let dev = Device::reference();
             let mut scratch = dev.zeros([dev.conv_scratch(&g.w, g.filters, g.n)].into()).unwrap();
@@ -147,11 +160,16 @@ fn backward_kernel(t: &mut Table, config: &Config, g: Geometry, whole: bool) {
         let mut scratch = r.scratch(r.device.conv_scratch(&g.w, g.filters, g.n));
         let mut dk = r.output(g.kernel);
         r.device.conv_backward_kernel(&g.w, vx.view(), vdz.view(), scratch.view_mut(), dk.view_mut())?;
-        if whole {
+        let in_tiles = r.tested.conv_in_tiles(&g.w, g.filters);
+        if whole && !in_tiles {
             r.show("dk", &dk, exact);
             return Ok(());
         }
         r.show("dk", &dk, |_| {
+            if in_tiles {
+                let sizes = winograd::backward_kernel(&g.w, g.filters, &x.values, &dz.values);
+                return times(winograd::additions(g.n * g.w.positions()), &sizes)(&[]);
+            }
             let (x, dz) = (x.abs().reference(), dz.abs().reference());
             let dev = Device::reference();
             let mut scratch = dev.zeros([dev.conv_scratch(&g.w, g.filters, g.n)].into()).unwrap();
@@ -173,11 +191,16 @@ fn backward_input(t: &mut Table, config: &Config, g: Geometry, whole: bool) {
         let mut scratch = r.scratch(r.device.conv_scratch(&g.w, g.filters, g.n));
         let mut dx = r.output(g.x);
         r.device.conv_backward_input(&g.w, vdz.view(), vk.view(), scratch.view_mut(), dx.view_mut())?;
-        if whole {
+        let in_tiles = r.tested.conv_in_tiles(&g.w, g.filters);
+        if whole && !in_tiles {
             r.show("dx", &dx, exact);
             return Ok(());
         }
         r.show("dx", &dx, |_| {
+            if in_tiles {
+                let sizes = winograd::backward_input(&g.w, g.filters, &dz.values, &kernel.values);
+                return times(winograd::additions(g.filters), &sizes)(&[]);
+            }
             let (dz, kernel) = (dz.abs().reference(), kernel.abs().reference());
             let dev = Device::reference();
             let mut scratch = dev.zeros([dev.conv_scratch(&g.w, g.filters, g.n)].into()).unwrap();

@@ -26,6 +26,7 @@ mod pool;
 mod recurrent;
 mod score;
 mod update;
+mod winograd;
 
 pub(crate) use mistakes::mistakes;
 
@@ -236,6 +237,8 @@ enum Spoil {
 pub(crate) struct Run<'d> {
     /// Whose op is called.
     pub(crate) device: &'d Device,
+    /// Whose results the bounds are for.
+    tested: &'d Device,
     /// Where the numbers live: on the same device, but for [`strangers`].
     home: &'d Device,
     /// Numbers in front of each view and behind it.
@@ -288,7 +291,18 @@ impl<'d> Run<'d> {
         // A cache line and an odd number, in turn.
         let guard = if number.is_multiple_of(2) { 16 } else { 5 };
         let (spoil, spoils, shown) = (None, Vec::new(), Vec::new());
-        Run { device, home, guard, spoil, spoils, numbers: 0, bounds: false, shown, overruns: Vec::new() }
+        Run {
+            device,
+            tested: device,
+            home,
+            guard,
+            spoil,
+            spoils,
+            numbers: 0,
+            bounds: false,
+            shown,
+            overruns: Vec::new(),
+        }
     }
 
     /// The shape to use for the next view, and whether to use a bad label: changed if it is its turn.
@@ -416,10 +430,10 @@ pub(crate) struct Expected<'c> {
 }
 
 impl<'c> Expected<'c> {
-    /// Runs case `number` on `oracle`.
-    pub(crate) fn new(case: &'c Case, number: usize, oracle: &Device) -> Expected<'c> {
+    /// Runs case `number` on `oracle`, with bounds for `tested`.
+    pub(crate) fn new(case: &'c Case, number: usize, oracle: &Device, tested: &Device) -> Expected<'c> {
         let mut run = Run::new(oracle, oracle, number);
-        run.bounds = true;
+        (run.bounds, run.tested) = (true, tested);
         let answer = execute(case, &mut run);
         assert!(matches!(answer, Ok(Ok(()))), "{} on the oracle: {answer:?}", case.name);
         assert!(run.overruns.is_empty(), "{} wrote beyond the end of {:?}", case.name, run.overruns);
@@ -476,7 +490,7 @@ impl<'c> Expected<'c> {
 pub(crate) fn compare(cases: &[Case], device: &Device, oracle: &Device) -> f64 {
     let (mut failures, mut worst) = (Vec::new(), 0f64);
     for (number, case) in cases.iter().enumerate() {
-        let (part, more) = Expected::new(case, number, oracle).differences(device);
+        let (part, more) = Expected::new(case, number, oracle, device).differences(device);
         worst = worst.max(part);
         failures.extend(more);
     }
