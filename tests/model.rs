@@ -2,10 +2,10 @@
 
 use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::data::{Dataset, Features, Targets};
-use handgrad::layers::{Dense, Dropout, Flatten};
+use handgrad::layers::{Build, Conv2D, Cx, Dense, Dropout, Flatten, Layer, MaxPooling2D, Reshape};
 use handgrad::model::{Compile, Epoch, Fit, History, Weight};
 use handgrad::optimizers::Sgd;
-use handgrad::{Activation, Device, Loss, Result, Rng, Sequential};
+use handgrad::{Activation, Device, Loss, Padding, Result, Rng, Sequential, Shape, View, tensor::ViewMut};
 
 fn xor() -> Dataset {
     Dataset::from_rows(&[[0., 0.], [0., 1.], [1., 0.], [1., 1.]], &[[0.], [1.], [1.], [0.]]).unwrap()
@@ -395,5 +395,54 @@ fn a_batch_may_be_larger_than_all_data() {
     let whole = fitted(4);
     for batch_size in [5, usize::MAX - 3, usize::MAX] {
         assert_eq!(fitted(batch_size), whole, "{batch_size}");
+    }
+}
+
+/// Max pooling that does not say that it selects: relu's derivative is left to the layer below.
+struct Reserved(MaxPooling2D);
+
+impl Layer for Reserved {
+    fn kind(&self) -> &'static str {
+        "Reserved"
+    }
+
+    fn build(&mut self, cx: &mut Build, input: Shape) -> Result<Shape> {
+        self.0.build(cx, input)
+    }
+
+    fn forward(&mut self, cx: &mut Cx, x: View, y: ViewMut) -> Result<()> {
+        self.0.forward(cx, x, y)
+    }
+
+    fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
+        self.0.backward(cx, x, y, dy, dx)
+    }
+}
+
+/// Whether relu's derivative is taken before pooling or behind it does not show in a single bit: windows side by side and
+/// windows that overlap, a pooling that reads another one's or a reshaped relu, on each device.
+#[test]
+fn relu_goes_backwards_through_pooling() {
+    let data = clouds(24).reshape([2, 2, 1]).unwrap();
+    let conv = || Conv2D::new(6, 2).padding(Padding::Same).activation(Activation::Relu);
+    let pools = [
+        || MaxPooling2D::new(2).padding(Padding::Same),
+        || MaxPooling2D::new(2).strides(1).padding(Padding::Same),
+        || MaxPooling2D::new([1, 2]).strides(1).padding(Padding::Same),
+    ];
+    for device in devices() {
+        for pool in pools {
+            let trained = |mut model: Sequential| {
+                model = model.with(Flatten::new()).with(Dense::new(3).activation(Activation::Softmax));
+                let loss = "sparse_categorical_crossentropy";
+                model.compile(Compile::new(loss).optimizer("sgd")).unwrap();
+                model.fit(&data, Fit::new().epochs(2).batch_size(8).verbose(0)).unwrap();
+                model.get_weights().unwrap()
+            };
+            let start = || Sequential::new().device(&device).with(conv()).with(Reshape::new([2, 2, 6]));
+            let early = trained(start().with(pool()).with(conv()).with(pool()));
+            let late = trained(start().with(Reserved(pool())).with(conv()).with(Reserved(pool())));
+            assert!(early == late, "{device:?}");
+        }
     }
 }

@@ -240,7 +240,9 @@ impl<const D: usize> Layer for Conv<D> {
         let (dev, f, mut scratch) = (cx.device, self.applied(), cx.scratch.reborrow());
         let s = self.state.as_mut().ok_or_else(|| not_built("Conv"))?;
         let (w, z) = (&s.window, s.z.as_ref().map(|z| z.prefix(y.shape())).transpose()?);
-        dev.activation_backward(f, z, y, dy.reborrow())?; //                 dz = dy ⊙ f′           [N, o, F]
+        if !cx.relu_done {
+            dev.activation_backward(f, z, y, dy.reborrow())?; //             dz = dy ⊙ f′           [N, o, F]
+        }
         let dz = dy.as_view();
         dev.conv_backward_kernel(w, x, dz, scratch.reborrow(), s.kernel.grad_mut())?; // dK = im2col(x)ᵀ dz  [k, C, F]
         if let Some(b) = &mut s.bias {

@@ -119,6 +119,12 @@ pub trait Layer: Send {
         false
     }
 
+    /// Whether each number of y is one of x's, and dx has dy there and 0 elsewhere, as in max pooling. Then relu's derivative
+    /// in the layer below may as well be applied to this layer's dy, which is smaller: where y is 0, so is that x.
+    fn selects(&self) -> bool {
+        false
+    }
+
     /// The shape of the samples that the model is for, if this layer declares one: [`Input`] does.
     fn declared_input(&self) -> Option<Shape> {
         None
@@ -343,6 +349,9 @@ pub struct Cx<'a> {
     pub training: bool,
     /// The address of this layer's randomness in this step; forward and backward see the same.
     pub noise: Noise,
+    /// In `backward`: whether dy is already 0 wherever this layer's relu is, because the layer above
+    /// [selects](Layer::selects).
+    pub relu_done: bool,
     /// The block that all layers share, at least as long as the layer asked for in `plan`. Holds anything.
     pub scratch: ViewMut<'a>,
 }

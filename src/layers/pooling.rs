@@ -31,6 +31,9 @@ pub trait Reduce: Send {
     /// What they call it when its window is the whole image.
     const GLOBAL_KINDS: [&'static str; 3];
 
+    /// Whether the number is one of the window's: see [`Layer::selects`].
+    const SELECTS: bool;
+
     /// y from x. x is [N, ..., C], y [N, od, oh, ow, C].
     ///
     /// # Errors
@@ -51,6 +54,7 @@ impl Reduce for Max {
     const KINDS: [&'static str; 3] = ["MaxPooling1D", "MaxPooling2D", "MaxPooling3D"];
     const GLOBAL_KINDS: [&'static str; 3] =
         ["GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"];
+    const SELECTS: bool = true;
 
     fn forward(dev: &Device, w: &Window, x: View, y: ViewMut) -> Result<()> {
         dev.max_pool(w, x, y) //                    y = max x                              [N, o, C]
@@ -68,6 +72,7 @@ impl Reduce for Average {
     const KINDS: [&'static str; 3] = ["AveragePooling1D", "AveragePooling2D", "AveragePooling3D"];
     const GLOBAL_KINDS: [&'static str; 3] =
         ["GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"];
+    const SELECTS: bool = false;
 
     fn forward(dev: &Device, w: &Window, x: View, y: ViewMut) -> Result<()> {
         dev.average_pool(w, x, y) //                y = mean x                             [N, o, C]
@@ -190,6 +195,10 @@ impl<R: Reduce, const D: usize> Layer for Pooling<R, D> {
             None => Ok(()),
         }
     }
+
+    fn selects(&self) -> bool {
+        R::SELECTS
+    }
 }
 
 /// Pooling over the whole image: one number for each channel, `[N, C]`. See the [module](self) for the equations.
@@ -277,6 +286,10 @@ impl<R: Reduce, const D: usize> Layer for GlobalPooling<R, D> {
             }
             None => Ok(()),
         }
+    }
+
+    fn selects(&self) -> bool {
+        R::SELECTS
     }
 }
 

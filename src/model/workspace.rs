@@ -31,6 +31,8 @@ pub(super) struct Workspace {
     in_blocks: bool,
     /// The columns that it has.
     live: LiveColumns,
+    /// Which layers [select](Layer::selects) from what a relu gave: they see to its derivative.
+    selects_relu: Vec<bool>,
     /// The lowest layer with parameters: below it nobody wants a gradient.
     lowest: usize,
     /// The gradient by a layer's output, and by its input; they swap roles from layer to layer.
@@ -86,6 +88,14 @@ impl Workspace {
                 Ok(())
             })?;
         }
+        let mut relu = false;
+        let mut selects_relu = Vec::with_capacity(nodes.0.len());
+        for layer in nodes.0.iter().map(|node| &node.layer) {
+            selects_relu.push(relu && layer.selects());
+            if !layer.is_reshape() {
+                relu = layer.output_activation() == Activation::Relu;
+            }
+        }
         let mut layers = nodes.0.iter().zip(&shapes);
         let takes_blocks = layers.find(|(node, _)| !node.layer.is_reshape()).is_some_and(|(node, x)| {
             node.layer.takes_blocks() && x.rank() == 1 && device.has_blocks(x.len())
@@ -101,6 +111,7 @@ impl Workspace {
             shapes,
             takes_blocks,
             in_blocks: false,
+            selects_relu,
             live: LiveColumns::default(),
             lowest: lowest.unwrap_or(nodes.0.len()),
             gradients: [gradient()?, gradient()?],
@@ -155,7 +166,8 @@ impl Workspace {
             let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
             let y = above[0].prefix_mut(self.shapes[i + 1].batched(n))?;
             let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
-            let mut cx = Cx { device: &self.device, training: step.training, noise, scratch };
+            let mut cx =
+                Cx { device: &self.device, training: step.training, noise, relu_done: false, scratch };
             node.layer.forward(&mut cx, x, y)?;
         }
         Ok(())
@@ -234,7 +246,7 @@ impl Workspace {
         let (y, rows) = (self.prediction.prefix_mut(shape)?, self.rows.prefix_mut(rows)?);
         self.device.loss_step(&term, z, y, rows, self.gradients[0].prefix_mut(shape)?)?;
 
-        let [mut above, mut below] = self.gradients.each_mut();
+        let ([mut above, mut below], mut relu_done) = (self.gradients.each_mut(), false);
         for (i, node) in nodes.0.iter_mut().enumerate().skip(self.lowest).rev() {
             let (from, to) = (self.slot[i], self.slot[i + 1]);
             if from == to {
@@ -247,9 +259,14 @@ impl Workspace {
                 true => Some(below.prefix_mut(x_shape)?),
                 false => None,
             };
+            let mut dy = above.prefix_mut(y_shape)?;
+            if self.selects_relu[i] {
+                self.device.activation_backward(Activation::Relu, None, y, dy.reborrow())?;
+            }
             let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
-            let mut cx = Cx { device: &self.device, training: step.training, noise, scratch };
-            node.layer.backward(&mut cx, x, y, above.prefix_mut(y_shape)?, dx)?;
+            let mut cx = Cx { device: &self.device, training: step.training, noise, relu_done, scratch };
+            node.layer.backward(&mut cx, x, y, dy, dx)?;
+            relu_done = self.selects_relu[i];
             std::mem::swap(&mut above, &mut below);
         }
         Ok(())
