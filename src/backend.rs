@@ -313,6 +313,12 @@ pub trait Backend: Send + Sync + 'static {
         self.activate(f, y)
     }
 
+    /// dx = dz Wᵀ ⊙ f′, where x = f(…) and f′ follows from x, as for relu. Fused. dz is [R, U], w [F, U], x and dx [R, F].
+    fn dense_backward_input(&self, f: Activation, dz: View, w: View, x: View, mut dx: ViewMut) -> Result<()> {
+        self.gemm(Gemm::nt(), dz, w, dx.reborrow())?;
+        self.activation_backward(f, None, x, dx)
+    }
+
     // ---------------------------------------------------------------- convolution and pooling
 
     /// Unrolls windows into rows: cols[n·p, tap] = x[n, input position of (p, tap)], or 0 in the padding.

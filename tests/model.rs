@@ -2,7 +2,7 @@
 
 use handgrad::callbacks::{Callback, Flow, Running};
 use handgrad::data::{Dataset, Features, Targets};
-use handgrad::layers::{Build, Conv2D, Cx, Dense, Dropout, Flatten, Layer, MaxPooling2D, Reshape};
+use handgrad::layers::{Build, Conv2D, Cx, Dense, Dropout, Flatten, Layer, MaxPooling2D, Param, Reshape};
 use handgrad::model::{Compile, Epoch, Fit, History, Weight};
 use handgrad::optimizers::Sgd;
 use handgrad::{Activation, Device, Loss, Padding, Result, Rng, Sequential, Shape, View, tensor::ViewMut};
@@ -398,10 +398,10 @@ fn a_batch_may_be_larger_than_all_data() {
     }
 }
 
-/// Max pooling that does not say that it selects: relu's derivative is left to the layer below.
-struct Reserved(MaxPooling2D);
+/// A layer that does not take relu's derivative along: it is left to the layer below.
+struct Reserved<L>(L);
 
-impl Layer for Reserved {
+impl<L: Layer> Layer for Reserved<L> {
     fn kind(&self) -> &'static str {
         "Reserved"
     }
@@ -417,14 +417,35 @@ impl Layer for Reserved {
     fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
         self.0.backward(cx, x, y, dy, dx)
     }
+
+    fn params(&mut self, visit: &mut dyn FnMut(&mut Param) -> Result<()>) -> Result<()> {
+        self.0.params(visit)
+    }
 }
 
-/// Whether relu's derivative is taken before pooling or behind it does not show in a single bit: windows side by side and
-/// windows that overlap, a pooling that reads another one's or a reshaped relu, on each device.
+/// Whether relu's derivative is taken by its own layer or by the one above does not show in a single bit: above a
+/// convolution, pooling with windows side by side and windows that overlap, also behind a reshape; dense on dense; on
+/// each device.
 #[test]
-fn relu_goes_backwards_through_pooling() {
+fn the_layer_above_takes_relu_along() {
+    fn model<P: Layer + 'static, D: Layer + 'static>(
+        device: &Device,
+        pool: impl Fn() -> P,
+        dense: impl Fn(Dense) -> D,
+    ) -> Sequential {
+        let conv = || Conv2D::new(6, 2).padding(Padding::Same).activation(Activation::Relu);
+        let model = Sequential::new().device(device).with(conv()).with(Reshape::new([2, 2, 6]));
+        let model = model.with(pool()).with(conv()).with(pool()).with(Flatten::new());
+        let model = model.with(Dense::new(9).activation(Activation::Relu));
+        let model = model.with(dense(Dense::new(21).activation(Activation::Relu)));
+        model.with(Dense::new(3).activation(Activation::Softmax))
+    }
     let data = clouds(24).reshape([2, 2, 1]).unwrap();
-    let conv = || Conv2D::new(6, 2).padding(Padding::Same).activation(Activation::Relu);
+    let trained = |mut model: Sequential| {
+        model.compile(Compile::new("sparse_categorical_crossentropy").optimizer("sgd")).unwrap();
+        model.fit(&data, Fit::new().epochs(2).batch_size(8).verbose(0)).unwrap();
+        model.get_weights().unwrap().into_iter().map(|w| w.values).collect::<Vec<_>>()
+    };
     let pools = [
         || MaxPooling2D::new(2).padding(Padding::Same),
         || MaxPooling2D::new(2).strides(1).padding(Padding::Same),
@@ -432,17 +453,9 @@ fn relu_goes_backwards_through_pooling() {
     ];
     for device in devices() {
         for pool in pools {
-            let trained = |mut model: Sequential| {
-                model = model.with(Flatten::new()).with(Dense::new(3).activation(Activation::Softmax));
-                let loss = "sparse_categorical_crossentropy";
-                model.compile(Compile::new(loss).optimizer("sgd")).unwrap();
-                model.fit(&data, Fit::new().epochs(2).batch_size(8).verbose(0)).unwrap();
-                model.get_weights().unwrap()
-            };
-            let start = || Sequential::new().device(&device).with(conv()).with(Reshape::new([2, 2, 6]));
-            let early = trained(start().with(pool()).with(conv()).with(pool()));
-            let late = trained(start().with(Reserved(pool())).with(conv()).with(Reserved(pool())));
-            assert!(early == late, "{device:?}");
+            let along = trained(model(&device, pool, |dense| dense));
+            let left = trained(model(&device, || Reserved(pool()), Reserved));
+            assert!(along == left, "{device:?}");
         }
     }
 }

@@ -42,7 +42,7 @@ use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
 use crate::activations::Activation;
 use crate::backend::Gemm;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{View, ViewMut};
 use std::ops::Range;
 
@@ -131,6 +131,30 @@ pub(super) fn dense(
         Activation::Linear => Ok(()),
         f => super::activation::activate(cpu, f, y),
     }
+}
+
+/// See [`Backend::dense_backward_input`](crate::Backend::dense_backward_input). Relu's derivative is done on the tile while
+/// it is in registers.
+pub(super) fn dense_backward_input(
+    cpu: &Cpu,
+    f: Activation,
+    dz: View,
+    w: View,
+    x: View,
+    mut dx: ViewMut,
+) -> Result<()> {
+    let (m, n, k) = Gemm::nt().extents(dz.shape(), w.shape(), dx.shape())?;
+    if x.len() != dx.len() {
+        return Err(Error::op("dense_backward_input", format!("x {} and dx {}", x.shape(), dx.shape())));
+    }
+    let (a, b) = (Left::new(dz, false)?, Matrix::new(w.f32()?, w.shape().last(), true));
+    let c = dx.reborrow().f32()?;
+    let (relu, rest) = match f {
+        Activation::Relu => (Some((x.f32()?, c.as_ptr().addr())), Activation::Linear),
+        f => (None, f),
+    };
+    product(cpu, [m, n, k], a, b, c, Tail { relu, ..Tail::PLAIN });
+    super::activation::activation_backward(cpu, rest, None, x, dx)
 }
 
 /// C = tail(A B), with A [m, k], B [k, n] and C [m, n] row-major. Packs B and cuts C into tasks.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | gather | load_rows, load_blocks |
 //! | elementwise | fill, copy, scale, add_scaled, interpolate, multiply, clamp, swap_axes, copy_columns, add_bias, sum_rows |
-//! | gemm | gemm, dense |
+//! | gemm | gemm, dense, dense_backward_input |
 //! | activation | activate, activation_backward |
 //! | conv | im2col, col2im, conv_scratch, conv |
 //! | conv_backward | conv_backward_kernel, conv_backward_input |
@@ -184,6 +184,10 @@ impl Backend for Cpu {
 
     fn dense(&self, f: Activation, x: View, w: View, b: Option<View>, y: ViewMut) -> Result<()> {
         gemm::dense(self, f, x, w, b, y)
+    }
+
+    fn dense_backward_input(&self, f: Activation, dz: View, w: View, x: View, dx: ViewMut) -> Result<()> {
+        gemm::dense_backward_input(self, f, dz, w, x, dx)
     }
 
     fn im2col(&self, w: &Window, x: View, cols: ViewMut) -> Result<()> {

@@ -88,7 +88,7 @@ impl Walk<'_> {
     }
 }
 
-/// What becomes of the sums: C = max(α · sums + β C + bias, floor).
+/// What becomes of the sums: C = max(α · sums + β C + bias, floor), or 0 where relu was flat.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tail<'a> {
     pub(super) alpha: f32,
@@ -98,12 +98,14 @@ pub(super) struct Tail<'a> {
     pub(super) bias: Option<&'a [f32]>,
     /// 0 for relu, −∞ for none.
     pub(super) floor: f32,
+    /// What a relu gave, in a matrix that lies as C does, and the address of C: C is 0 where that is not above 0.
+    pub(super) relu: Option<(&'a [f32], usize)>,
 }
 
 impl Tail<'_> {
     /// C = sums.
     pub(super) const PLAIN: Tail<'static> =
-        Tail { alpha: 1.0, beta: 0.0, bias: None, floor: f32::NEG_INFINITY };
+        Tail { alpha: 1.0, beta: 0.0, bias: None, floor: f32::NEG_INFINITY, relu: None };
     /// C = C + sums.
     pub(super) const ADD: Tail<'static> = Tail { beta: 1.0, ..Tail::PLAIN };
 
@@ -113,7 +115,7 @@ impl Tail<'_> {
         let beta = if at == 0 { self.beta } else { 1.0 };
         match at + 1 == blocks {
             true => Tail { beta, ..self },
-            false => Tail { beta, bias: None, floor: f32::NEG_INFINITY, ..self },
+            false => Tail { beta, bias: None, floor: f32::NEG_INFINITY, relu: None, ..self },
         }
     }
 }
@@ -401,7 +403,8 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
     tail: &Tail,
 ) {
     let ragged = t.columns % S::LANES;
-    let plain = tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY;
+    let plain =
+        tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY && tail.relu.is_none();
     if plain && ragged == 0 && tail.beta == 0.0 {
         each_row!(MR, |i| {
             let row = row_of::<SPARSE>(t, c, i);
@@ -435,6 +438,15 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
                     v = old.mul_add(beta, v);
                 }
                 v = floor.max(v + bias[j]); // NaN is second, and stays
+                if let Some((x, start)) = tail.relu {
+                    let x = &x[(c.addr() - start) / size_of::<f32>()..];
+                    let x = if whole {
+                        s.load(x[..S::LANES].as_ptr())
+                    } else {
+                        s.load_part(x[..ragged].as_ptr(), ragged)
+                    };
+                    v = S::V::select(x.gt(s.splat(0.0)), v, s.splat(0.0));
+                }
                 if whole { s.store(v, c) } else { s.store_part(v, c, ragged) }
             }
         }

@@ -145,6 +145,7 @@ impl Subject {
                 device,
                 training: self.training,
                 noise: noise(i),
+                relu_below: false,
                 relu_done: false,
                 scratch: self.scratch.view_mut(),
             };
@@ -170,6 +171,7 @@ impl Subject {
                 device,
                 training: self.training,
                 noise: noise(i),
+                relu_below: false,
                 relu_done: false,
                 scratch: self.scratch.view_mut(),
             };

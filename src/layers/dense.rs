@@ -182,13 +182,18 @@ impl Layer for Dense {
         let (dev, f) = (cx.device, self.applied());
         let s = self.state.as_mut().ok_or_else(|| not_built("Dense"))?;
         let z = s.z.as_ref().map(|z| z.prefix(y.shape())).transpose()?;
-        dev.activation_backward(f, z, y, dy.reborrow())?; //            dz = dy ⊙ f′           [N, U]
+        if !cx.relu_done {
+            dev.activation_backward(f, z, y, dy.reborrow())?; //        dz = dy ⊙ f′           [N, U]
+        }
         let dz = dy.as_view();
         dev.gemm(Gemm::tn(), x, dz, s.kernel.grad_mut())?; //           dW = xᵀ dz             [F, U]
         if let Some(b) = &mut s.bias {
             dev.sum_rows(dz, b.grad_mut())?; //                         db = Σₙ dz             [U]
         }
         match dx {
+            Some(dx) if cx.relu_below => {
+                dev.dense_backward_input(Activation::Relu, dz, s.kernel.view(), x, dx) // dx = dz Wᵀ ⊙ relu′(x)  [N, F]
+            }
             Some(dx) => dev.gemm(Gemm::nt(), dz, s.kernel.view(), dx), // dx = dz Wᵀ           [N, F]
             None => Ok(()), //                                          the first layer blames nobody
         }
@@ -199,6 +204,10 @@ impl Layer for Dense {
             Some(s) => [Some(&mut s.kernel), s.bias.as_mut()].into_iter().flatten().try_for_each(visit),
             None => Ok(()),
         }
+    }
+
+    fn takes_relu(&self) -> bool {
+        true
     }
 
     fn takes_blocks(&self) -> bool {

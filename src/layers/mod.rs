@@ -119,9 +119,9 @@ pub trait Layer: Send {
         false
     }
 
-    /// Whether each number of y is one of x's, and dx has dy there and 0 elsewhere, as in max pooling. Then relu's derivative
-    /// in the layer below may as well be applied to this layer's dy, which is smaller: where y is 0, so is that x.
-    fn selects(&self) -> bool {
+    /// Whether `backward` takes relu's derivative along when [`Cx::relu_below`] says that x is what a relu gave: dx is then
+    /// 0 where x is. A product does so while its tile is in registers; max pooling in its dy, which is smaller.
+    fn takes_relu(&self) -> bool {
         false
     }
 
@@ -349,8 +349,9 @@ pub struct Cx<'a> {
     pub training: bool,
     /// The address of this layer's randomness in this step; forward and backward see the same.
     pub noise: Noise,
-    /// In `backward`: whether dy is already 0 wherever this layer's relu is, because the layer above
-    /// [selects](Layer::selects).
+    /// In `backward`: whether a relu made x, whose derivative this layer [takes along](Layer::takes_relu).
+    pub relu_below: bool,
+    /// In `backward`: whether the layer above did so, so that dy is 0 already wherever this layer's relu is.
     pub relu_done: bool,
     /// The block that all layers share, at least as long as the layer asked for in `plan`. Holds anything.
     pub scratch: ViewMut<'a>,

@@ -16,6 +16,7 @@
 
 use super::spatial::{Extents, image, window};
 use super::{Build, Cx, FromConfig, Layer, not_built};
+use crate::activations::Activation;
 use crate::config::{Config, Reader, record};
 use crate::device::Device;
 use crate::error::Result;
@@ -31,7 +32,7 @@ pub trait Reduce: Send {
     /// What they call it when its window is the whole image.
     const GLOBAL_KINDS: [&'static str; 3];
 
-    /// Whether the number is one of the window's: see [`Layer::selects`].
+    /// Whether the number is one of the window's, and only that one matters.
     const SELECTS: bool;
 
     /// y from x. x is [N, ..., C], y [N, od, oh, ow, C].
@@ -80,6 +81,14 @@ impl Reduce for Average {
 
     fn backward(dev: &Device, w: &Window, _x: View, _y: View, dy: View, dx: ViewMut) -> Result<()> {
         dev.average_pool_backward(w, dy, dx) //     dx = Σ dy / size of its window         [N, i, C]
+    }
+}
+
+/// Relu's derivative where x is what relu gave: the one element that gets dy is as large as y, so it is above 0 where y is.
+fn relu_backward(cx: &Cx, y: View, dy: ViewMut) -> Result<()> {
+    match cx.relu_below {
+        true => cx.device.activation_backward(Activation::Relu, None, y, dy),
+        false => Ok(()),
     }
 }
 
@@ -188,15 +197,23 @@ impl<R: Reduce, const D: usize> Layer for Pooling<R, D> {
         R::forward(cx.device, w, x, y) //                   y = max or mean of each window         [N, o, C]
     }
 
-    fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
+    fn backward(
+        &mut self,
+        cx: &mut Cx,
+        x: View,
+        y: View,
+        mut dy: ViewMut,
+        dx: Option<ViewMut>,
+    ) -> Result<()> {
         let w = self.window.as_ref().ok_or_else(|| not_built(self.kind()))?;
+        relu_backward(cx, y, dy.reborrow())?;
         match dx {
             Some(dx) => R::backward(cx.device, w, x, y, dy.as_view(), dx), // dx from dy            [N, i, C]
             None => Ok(()),
         }
     }
 
-    fn selects(&self) -> bool {
+    fn takes_relu(&self) -> bool {
         R::SELECTS
     }
 }
@@ -276,7 +293,15 @@ impl<R: Reduce, const D: usize> Layer for GlobalPooling<R, D> {
         R::forward(cx.device, w, x, y) //                   y = max or mean of each channel        [N, C]
     }
 
-    fn backward(&mut self, cx: &mut Cx, x: View, y: View, dy: ViewMut, dx: Option<ViewMut>) -> Result<()> {
+    fn backward(
+        &mut self,
+        cx: &mut Cx,
+        x: View,
+        y: View,
+        mut dy: ViewMut,
+        dx: Option<ViewMut>,
+    ) -> Result<()> {
+        relu_backward(cx, y, dy.reborrow())?;
         let (w, place) = self.state.as_ref().ok_or_else(|| not_built(self.kind()))?;
         let place = place.batched(x.shape().rows());
         match dx {
@@ -288,7 +313,7 @@ impl<R: Reduce, const D: usize> Layer for GlobalPooling<R, D> {
         }
     }
 
-    fn selects(&self) -> bool {
+    fn takes_relu(&self) -> bool {
         R::SELECTS
     }
 }

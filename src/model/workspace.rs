@@ -31,8 +31,8 @@ pub(super) struct Workspace {
     in_blocks: bool,
     /// The columns that it has.
     live: LiveColumns,
-    /// Which layers [select](Layer::selects) from what a relu gave: they see to its derivative.
-    selects_relu: Vec<bool>,
+    /// Which layers [take along](crate::layers::Layer::takes_relu) the derivative of a relu below them.
+    takes_relu: Vec<bool>,
     /// The lowest layer with parameters: below it nobody wants a gradient.
     lowest: usize,
     /// The gradient by a layer's output, and by its input; they swap roles from layer to layer.
@@ -89,9 +89,9 @@ impl Workspace {
             })?;
         }
         let mut relu = false;
-        let mut selects_relu = Vec::with_capacity(nodes.0.len());
+        let mut takes_relu = Vec::with_capacity(nodes.0.len());
         for layer in nodes.0.iter().map(|node| &node.layer) {
-            selects_relu.push(relu && layer.selects());
+            takes_relu.push(relu && layer.takes_relu());
             if !layer.is_reshape() {
                 relu = layer.output_activation() == Activation::Relu;
             }
@@ -111,7 +111,7 @@ impl Workspace {
             shapes,
             takes_blocks,
             in_blocks: false,
-            selects_relu,
+            takes_relu,
             live: LiveColumns::default(),
             lowest: lowest.unwrap_or(nodes.0.len()),
             gradients: [gradient()?, gradient()?],
@@ -165,9 +165,9 @@ impl Workspace {
             let x = below[from].prefix(self.shapes[i].batched(n))?;
             let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
             let y = above[0].prefix_mut(self.shapes[i + 1].batched(n))?;
-            let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
-            let mut cx =
-                Cx { device: &self.device, training: step.training, noise, relu_done: false, scratch };
+            let (training, noise, scratch) = (step.training, step.noise(i), self.scratch.view_mut());
+            let device = &self.device;
+            let mut cx = Cx { device, training, noise, relu_below: false, relu_done: false, scratch };
             node.layer.forward(&mut cx, x, y)?;
         }
         Ok(())
@@ -259,14 +259,11 @@ impl Workspace {
                 true => Some(below.prefix_mut(x_shape)?),
                 false => None,
             };
-            let mut dy = above.prefix_mut(y_shape)?;
-            if self.selects_relu[i] {
-                self.device.activation_backward(Activation::Relu, None, y, dy.reborrow())?;
-            }
-            let (noise, scratch) = (step.noise(i), self.scratch.view_mut());
-            let mut cx = Cx { device: &self.device, training: step.training, noise, relu_done, scratch };
-            node.layer.backward(&mut cx, x, y, dy, dx)?;
-            relu_done = self.selects_relu[i];
+            let (training, noise, scratch) = (step.training, step.noise(i), self.scratch.view_mut());
+            let relu_below = self.takes_relu[i];
+            let mut cx = Cx { device: &self.device, training, noise, relu_below, relu_done, scratch };
+            node.layer.backward(&mut cx, x, y, above.prefix_mut(y_shape)?, dx)?;
+            relu_done = relu_below;
             std::mem::swap(&mut above, &mut below);
         }
         Ok(())

@@ -131,6 +131,7 @@ fn check_layer(dev: &Device, tolerance: f64, case: &Value) {
         device: dev,
         training: flag(case["training"].clone()),
         noise,
+        relu_below: false,
         relu_done: false,
         scratch: scratch.view_mut(),
     };

@@ -327,6 +327,7 @@ impl Backend for Faulty {
         fn activate(f: Activation, y: ViewMut) [y] {}
         fn activation_backward(f: Activation, x: Option<View>, y: View, dy: ViewMut) [dy] {}
         fn dense(f: Activation, x: View, w: View, b: Option<View>, y: ViewMut) [y] {b}
+        fn dense_backward_input(f: Activation, dz: View, w: View, x: View, dx: ViewMut) [dx] {}
         fn im2col(w: &Window, x: View, cols: ViewMut) [cols] {}
         fn col2im(w: &Window, dcols: View, dx: ViewMut) [dx] {}
         fn conv(

@@ -43,13 +43,21 @@ pub(super) fn cases(t: &mut Table) {
         }
     }
     let activations = [Activation::Linear, Activation::Relu, Activation::Tanh, Activation::Softmax];
-    for (i, f) in activations.into_iter().enumerate() {
+    for (i, &f) in activations.iter().enumerate() {
         for (j, &rows) in SIZES.iter().enumerate() {
             dense(t, f, (rows, SIZES[(3 * i + 5 * j) % s], SIZES[(i + 9 * j) % s]), j % 2 == 0);
         }
         dense(t, f, (33, 784, 100), true);
         dense(t, f, (130, 1111, 37), true);
         dense(t, f, (300, 65, 130), true);
+    }
+    for (i, &f) in activations[..3].iter().enumerate() {
+        for (j, &rows) in SIZES.iter().enumerate() {
+            dense_backward_input(t, f, (rows, SIZES[(3 * i + 5 * j) % s], SIZES[(i + 9 * j) % s]));
+        }
+        dense_backward_input(t, f, (33, 100, 784));
+        dense_backward_input(t, f, (130, 37, 300));
+        dense_backward_input(t, f, (3, 5, 0));
     }
 }
 
@@ -113,6 +121,35 @@ fn dense(t: &mut Table, f: Activation, (rows, features, units): (usize, usize, u
             let sizes = magnitude(Gemm::nn().add(), &x, &w, &biases);
             let dz = times(additions(features + 1), &sizes)(&[]);
             behind(f, units, want, &dz)
+        });
+        Ok(())
+    });
+}
+
+fn dense_backward_input(t: &mut Table, f: Activation, (rows, features, units): (usize, usize, usize)) {
+    let mut draw = t.draw();
+    let (dz, w) = (draw.normal([rows, units]), draw.normal([features, units]).map(|w| 0.3 * w));
+    // What f may have given: zeros among them, from relu.
+    let x = draw.normal([rows, features]).map(|x| match f {
+        Activation::Relu => x.max(0.0),
+        Activation::Tanh => x.tanh(),
+        _ => x,
+    });
+    t.case(format!("dense_backward_input {f} {rows}x{features}x{units}"), move |r| {
+        let (vdz, vw, vx) = (r.input(&dz), r.input(&w), r.input(&x));
+        let mut dx = r.output([rows, features]);
+        r.device.dense_backward_input(f, vdz.view(), vw.view(), vx.view(), dx.view_mut())?;
+        r.show("dx", &dx, |want| {
+            let sizes =
+                magnitude(Gemm::nt(), &dz, &w, &Array::new([rows, features], vec![0.0; rows * features]));
+            let by_product = times(additions(units), &sizes)(&[]);
+            // |f′| ≤ 1, and where relu is flat, dx is 0 and nothing else.
+            let of = |e: usize| match f {
+                Activation::Relu if x.values[e] == 0.0 => 0.0,
+                Activation::Tanh => by_product[e] + 4.0 * EPS * (want[e].abs() + sizes[e]),
+                _ => by_product[e],
+            };
+            (0..want.len()).map(of).collect()
         });
         Ok(())
     });
