@@ -621,4 +621,29 @@ mod tests {
             }
         }
     }
+
+    /// Relu's derivative in the tail is a product and then its derivative, to the bit, whatever x and w hold.
+    #[test]
+    fn the_derivative_of_relu_rides_along() {
+        let mut rng = Rng::new(4, 0);
+        for isa in Isa::available() {
+            let cpu = Cpu::new(Some(2), Some(isa)).unwrap();
+            for [m, n, k] in [[1, 1, 1], [7, 19, 5], [20, 16, 800], [150, 130, 70], [3, 5, 0]] {
+                let (mut dz, w) = (random(&mut rng, [m, k]), random(&mut rng, [n, k]));
+                let mut x = random(&mut rng, [m, n]);
+                x.view_mut().f32().unwrap()[m * n / 2] = f32::NAN;
+                if k > 0 {
+                    dz.view_mut().f32().unwrap()[0] = f32::INFINITY;
+                }
+                let [mut dx, mut want] = [0, 1].map(|_| cpu.zeros([m, n].into()).unwrap());
+                dx.view_mut().write_f32(&vec![f32::NAN; m * n]).unwrap();
+                let f = Activation::Relu;
+                cpu.dense_backward_input(f, dz.view(), w.view(), x.view(), dx.view_mut()).unwrap();
+                cpu.gemm(Gemm::nt(), dz.view(), w.view(), want.view_mut()).unwrap();
+                cpu.activation_backward(f, None, x.view(), want.view_mut()).unwrap();
+                let bits = |t: crate::Tensor| t.to_vec().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                assert!(bits(dx) == bits(want), "{isa} {m}×{n}×{k}");
+            }
+        }
+    }
 }

@@ -321,6 +321,13 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize, con
         s.prefetch(row);
         s.prefetch(row.wrapping_add(NV * S::LANES - 1));
     }
+    if let Some((x, start)) = tail.relu {
+        for i in 0..P * MR {
+            let x = x.as_ptr().wrapping_byte_add(row_of::<SPARSE>(t, c, i).addr() - start);
+            s.prefetch(x);
+            s.prefetch(x.wrapping_add(NV * S::LANES - 1));
+        }
+    }
     let (row, step, b_row) = (walk.row, walk.step, t.b_row);
     let (mut b, mut run_0) = (t.b, a);
     let whole = [(0, walk.len)];
@@ -390,6 +397,15 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize, con
     }
 }
 
+/// v, or 0 where what relu gave is not above 0: `lanes` of them, at `c`.
+#[inline(always)]
+fn where_above_0<S: Simd>(s: S, (x, start): (&[f32], usize), c: *const f32, lanes: usize, v: S::V) -> S::V {
+    let x = &x[(c.addr() - start) / size_of::<f32>()..][..lanes];
+    // SAFETY: the slice has so many.
+    let x = unsafe { s.load_up_to(x.as_ptr(), lanes) };
+    S::V::select(x.gt(s.splat(0.0)), v, s.splat(0.0))
+}
+
 /// Writes the sums to C.
 ///
 /// # Safety
@@ -403,16 +419,31 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
     tail: &Tail,
 ) {
     let ragged = t.columns % S::LANES;
-    let plain =
-        tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY && tail.relu.is_none();
+    let plain = tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY;
     if plain && ragged == 0 && tail.beta == 0.0 {
-        each_row!(MR, |i| {
-            let row = row_of::<SPARSE>(t, c, i);
-            for (j, v) in sums[i].into_iter().enumerate() {
-                // SAFETY: LANES columns from j · LANES on are inside the tile.
-                unsafe { s.store(v, row.add(j * S::LANES)) };
+        match tail.relu {
+            None => {
+                each_row!(MR, |i| {
+                    let row = row_of::<SPARSE>(t, c, i);
+                    for (j, v) in sums[i].into_iter().enumerate() {
+                        // SAFETY: LANES columns from j · LANES on are inside the tile.
+                        unsafe { s.store(v, row.add(j * S::LANES)) };
+                    }
+                });
             }
-        });
+            Some(relu) => {
+                each_row!(MR, |i| {
+                    let row = row_of::<SPARSE>(t, c, i);
+                    for (j, v) in sums[i].into_iter().enumerate() {
+                        // SAFETY: as above.
+                        unsafe {
+                            let c = row.add(j * S::LANES);
+                            s.store(where_above_0(s, relu, c, S::LANES, v), c);
+                        }
+                    }
+                });
+            }
+        }
         return;
     }
     let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
@@ -438,14 +469,8 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
                     v = old.mul_add(beta, v);
                 }
                 v = floor.max(v + bias[j]); // NaN is second, and stays
-                if let Some((x, start)) = tail.relu {
-                    let x = &x[(c.addr() - start) / size_of::<f32>()..];
-                    let x = if whole {
-                        s.load(x[..S::LANES].as_ptr())
-                    } else {
-                        s.load_part(x[..ragged].as_ptr(), ragged)
-                    };
-                    v = S::V::select(x.gt(s.splat(0.0)), v, s.splat(0.0));
+                if let Some(relu) = tail.relu {
+                    v = where_above_0(s, relu, c, if whole { S::LANES } else { ragged }, v);
                 }
                 if whole { s.store(v, c) } else { s.store_part(v, c, ragged) }
             }
