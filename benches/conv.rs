@@ -1,5 +1,5 @@
-//! How fast convolution and pooling are, on the layers of `mnist-cnn` at batch 128: multiply-adds, or numbers of the
-//! larger image, per second.
+//! How fast convolution and pooling are, on the layers of `mnist-cnn` at batch 128: multiply-adds by the definition (the
+//! second layer works in tiles, and does with a third of them), or numbers of the larger image, per second.
 //!
 //! ```text
 //! cargo bench --bench conv

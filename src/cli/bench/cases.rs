@@ -21,7 +21,13 @@ pub(super) fn conv(crews: &[Crew], quick: bool) -> Result<Vec<Case>> {
         let layer = format!("{n}×{side}×{side}×{channels}, 3×3×{filters} {padding}");
         let kernel = [3, 3, channels, filters];
         let numbers = [image, out, kernel].map(|s| s.iter().product::<usize>()).into_iter().sum::<usize>();
-        let flops = 2 * n * w.positions() * w.taps() * filters;
+        // In tiles, 36 products are 16 outputs, of which those beyond the border are for nothing.
+        let in_tiles = crews.iter().all(|crew| crew.device.conv_in_tiles(&w, filters));
+        let (layer, products) = match in_tiles {
+            true => (layer + ", in tiles", w.output[1].div_ceil(4) * w.output[2].div_ceil(4) * 36 * channels),
+            false => (layer, w.positions() * w.taps()),
+        };
+        let flops = 2 * n * products * filters;
         let mut add = |op: &str, run: Run| {
             all.push(Case::new("conv", (op, &layer), flops, (numbers, numbers), run));
         };
