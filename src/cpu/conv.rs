@@ -11,7 +11,8 @@
 //! each row of the window. For dx the same idea runs backwards: for each tap, a tile is added straight to where its
 //! positions lie in dx. Padding is the one thing that is copied: images that need it get their border of zeros first.
 //!
-//! [`im2col`] and [`col2im`] themselves are here too, as ops of their own.
+//! [`im2col`] and [`col2im`] themselves are here too, as ops of their own. Windows of 3×3 over many channels are computed in
+//! another way, by [`winograd`](super::winograd).
 //!
 //! Source: Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for Document Processing", for
 //! convolution as GEMM; Chetlur et al. 2014, "cuDNN", for reading im2col(x) from x while the product is made.

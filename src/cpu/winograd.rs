@@ -48,7 +48,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use transform::{
     AtPoints, FromPoints, Grid, Input, InputBack, M, N, Output, OutputBack, POINTS, R, Window3, WindowBack,
-    to_points,
+    from_points, to_points,
 };
 
 /// Channels or filters below which the 36 products are too small to pay for the transforms.
@@ -176,7 +176,7 @@ pub(super) fn conv(
             to_points::<Input, N>(isa, Grid::input(w), x, tiles.clone(), c, at_points(&mut *x_points, n, c));
             for j in panels {
                 multiply(isa, x_points, n, c, &packed[j * of_panel..][..of_panel], m);
-                isa.run(FromPoints::<Output, M, false> {
+                let job = FromPoints::<Output, M, false> {
                     from: at_points(&*m, n, nr),
                     grid: Grid::output(w, filters),
                     images: y.start().wrapping_add(j * nr),
@@ -185,7 +185,9 @@ pub(super) fn conv(
                     bias: tail.bias.map(|b| &b[j * nr..]),
                     floor: tail.floor,
                     transform: PhantomData,
-                });
+                };
+                // SAFETY: no other task has these tiles of these panels.
+                unsafe { from_points(isa, job) };
             }
         });
     });
@@ -252,7 +254,7 @@ pub(super) fn backward_input(
                 to_points::<OutputBack, M>(isa, Grid::output(w, filters), dz, tiles.clone(), filters, at);
                 for j in panels.clone() {
                     multiply(isa, dy_points, n, filters, &packed[j * of_panel..][..of_panel], m);
-                    isa.run(FromPoints::<InputBack, N, true> {
+                    let job = FromPoints::<InputBack, N, true> {
                         from: at_points(&*m, n, nr),
                         grid: to,
                         images: dx.start().wrapping_add(j * nr),
@@ -261,7 +263,9 @@ pub(super) fn backward_input(
                         bias: None,
                         floor: f32::NEG_INFINITY,
                         transform: PhantomData,
-                    });
+                    };
+                    // SAFETY: no other task has these images of these panels.
+                    unsafe { from_points(isa, job) };
                 }
             }
         });
@@ -349,7 +353,7 @@ impl Share<'_> {
                 unsafe { tile::compute(isa, &t, &walk, &tail) };
             }
         }
-        isa.run(FromPoints::<WindowBack, R, false> {
+        let job = FromPoints::<WindowBack, R, false> {
             from: AtPoints { data: sums, point: c * f, row: f },
             grid: Grid::kernels(w.channels, filters),
             images: dk.wrapping_add(channels.start * filters + of.start),
@@ -358,7 +362,9 @@ impl Share<'_> {
             bias: None,
             floor: f32::NEG_INFINITY,
             transform: PhantomData,
-        });
+        };
+        // SAFETY: no other task has these channels and filters of this partial sum.
+        unsafe { from_points(isa, job) };
     }
 }
 

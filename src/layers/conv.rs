@@ -15,7 +15,8 @@
 //!
 //! im2col copies each window into a row, `[N·od·oh·ow, kd·kh·kw·C]`; then the sum over taps is the inner sum of a matrix
 //! product, z = im2col(x) K + b, and all of Dense's equations hold. A window and its padding are
-//! [`Window`]'s.
+//! [`Window`]'s. A device may find the same sums in another way: the processor neither makes im2col(x), nor, for windows
+//! of 3×3, most of the multiplications (`src/cpu/conv.rs`, `src/cpu/winograd.rs`).
 //!
 //! Source: LeCun et al. 1998; Dumoulin, Visin 2016 (the arithmetic of padding and strides); Goodfellow et al. 2016, §9.
 

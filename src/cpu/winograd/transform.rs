@@ -201,6 +201,12 @@ impl Grid {
         self.tiles[0] * self.tiles[1]
     }
 
+    /// How many numbers there must be for the first `tiles` tiles, `width` of each position.
+    fn reach(&self, tiles: usize, width: usize) -> usize {
+        let last = [(tiles - 1) / self.tiles_of_image(), self.extents[0] - 1, self.extents[1] - 1];
+        last[0] * self.image + last[1] * self.line + last[2] * self.position + width
+    }
+
     /// Asks for the memory of a tile of `size` lines and positions, which may not be there.
     #[inline(always)]
     fn prefetch<S: Simd>(&self, s: S, images: *const f32, tile: usize, size: usize, width: usize) {
@@ -216,7 +222,7 @@ impl Grid {
     }
 }
 
-/// Numbers of tiles at their points: `data[point·POINTS-stride + tile·row + channel]`.
+/// Tiles at their points: a number is at i·point + tile·row + channel, for the i-th point of 36.
 #[derive(Clone, Copy)]
 pub(super) struct AtPoints<T> {
     pub(super) data: T,
@@ -242,6 +248,7 @@ impl<T: Axis<FROM, N>, const FROM: usize> Kernel for ToPoints<'_, T, FROM> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let ToPoints { grid, images, tiles, width, to, .. } = self;
+        assert!(images.len() >= grid.reach(tiles.end, width));
         let images = images.as_ptr();
         assert!(to.data.len() >= (POINTS - 1) * to.point + (tiles.len() - 1) * to.row + width);
         let mut half = [[s.splat(0.0); N]; FROM];
@@ -257,7 +264,7 @@ impl<T: Axis<FROM, N>, const FROM: usize> Kernel for ToPoints<'_, T, FROM> {
                     let mut x = [s.splat(0.0); FROM];
                     if is_inside && lanes == S::LANES {
                         for (j, x) in x.iter_mut().enumerate() {
-                            // SAFETY: our maker vouches for the images; the tile lies inside of one.
+                            // SAFETY: the tile lies inside of an image, and the slice has all images up to its own.
                             *x = unsafe { s.load(line.wrapping_add(j * grid.position)) };
                         }
                     } else if inside[0].contains(&i) {
@@ -310,12 +317,27 @@ pub(super) struct FromPoints<'a, T, const TO: usize, const ADD: bool> {
     pub(super) transform: PhantomData<T>,
 }
 
-impl<T: Axis<N, TO>, const TO: usize, const ADD: bool> Kernel for FromPoints<'_, T, TO, ADD> {
+/// See [`FromPoints`].
+///
+/// # Safety
+/// `job.images` must have the positions of all these tiles that lie inside of an image, `job.width` floats each, lent to
+/// nobody else.
+pub(super) unsafe fn from_points<T: Axis<N, TO>, const TO: usize, const ADD: bool>(
+    isa: Isa,
+    job: FromPoints<T, TO, ADD>,
+) {
+    isa.run(Vouched(job));
+}
+
+/// A job whose images our caller vouches for: made in [`from_points`] alone.
+struct Vouched<J>(J);
+
+impl<T: Axis<N, TO>, const TO: usize, const ADD: bool> Kernel for Vouched<FromPoints<'_, T, TO, ADD>> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let FromPoints { from, grid, images, tiles, width, bias, floor, .. } = self;
+        let FromPoints { from, grid, images, tiles, width, bias, floor, .. } = self.0;
         assert!(from.data.len() >= (POINTS - 1) * from.point + (tiles.len() - 1) * from.row + width);
         assert!(bias.is_none_or(|b| b.len() >= width));
         let floor = s.splat(floor);
@@ -352,7 +374,7 @@ impl<T: Axis<N, TO>, const TO: usize, const ADD: bool> Kernel for FromPoints<'_,
                             continue;
                         }
                         let to = to.wrapping_add(i * grid.line);
-                        // SAFETY: our maker vouches for the images; this line and position lie inside of one.
+                        // SAFETY: who called `from_points` vouches for it: this line and position lie inside of an image.
                         unsafe {
                             match ADD {
                                 true => y = y + s.load_up_to(to, lanes),
