@@ -48,7 +48,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use transform::{
     AtPoints, FromPoints, Grid, Input, InputBack, M, N, Output, OutputBack, POINTS, R, Window3, WindowBack,
-    from_points, to_points,
+    from_points, looks_at, to_points,
 };
 
 /// Channels or filters below which the 36 products are too small to pay for the transforms.
@@ -57,6 +57,8 @@ const FEW: usize = 16;
 const MANY: usize = 512;
 /// Floats of a block's tiles at their points: what L2 holds beside a panel of kernels.
 const BLOCK: usize = 64 * 1024;
+/// Tiles of a block, at most: those of 16 channels in panels of 8 filters, four at a time.
+const MAX_TILES: usize = 80;
 /// Between the tiles of one point and those of the next: at a distance of a power of two, all points would share a few
 /// places of the cache.
 const APART: usize = 16;
@@ -174,6 +176,8 @@ pub(super) fn conv(
             let (x_points, own) = own.split_at_mut(len(n, c));
             let m = &mut own[..len(n, nr)];
             to_points::<Input, N>(isa, Grid::input(w), x, tiles.clone(), c, at_points(&mut *x_points, n, c));
+            let mut live = [0; MAX_TILES];
+            looks_at(isa, Grid::input(w), x, tiles.clone(), &mut live[..n]);
             for j in panels {
                 multiply(isa, x_points, n, c, &packed[j * of_panel..][..of_panel], m);
                 let job = FromPoints::<Output, M, false> {
@@ -182,6 +186,7 @@ pub(super) fn conv(
                     images: y.start().wrapping_add(j * nr),
                     tiles: tiles.clone(),
                     width: nr.min(filters - j * nr),
+                    live: Some(&live[..n]),
                     bias: tail.bias.map(|b| &b[j * nr..]),
                     floor: tail.floor,
                     transform: PhantomData,
@@ -260,6 +265,7 @@ pub(super) fn backward_input(
                         images: dx.start().wrapping_add(j * nr),
                         tiles: tiles.clone(),
                         width: nr.min(c - j * nr),
+                        live: None,
                         bias: None,
                         floor: f32::NEG_INFINITY,
                         transform: PhantomData,
@@ -359,6 +365,7 @@ impl Share<'_> {
             images: dk.wrapping_add(channels.start * filters + of.start),
             tiles: 0..c,
             width: f,
+            live: None,
             bias: None,
             floor: f32::NEG_INFINITY,
             transform: PhantomData,
@@ -375,6 +382,33 @@ mod tests {
     use crate::rng::Rng;
     use crate::window::Padding;
     use crate::{Activation, Backend, Device, Gemm, Shape};
+
+    /// An output that sees nothing but zeros is 0, whatever else its tile sees: images with one pixel each.
+    #[test]
+    fn blank_stays_blank() {
+        let (side, c, filters) = (9, 16, 20);
+        let image = Shape::new(&[side, side, c]).unwrap();
+        let w = Window::new(image, &[3, 3], &[1, 1], &[1, 1], Padding::Same).unwrap();
+        for isa in Isa::available() {
+            let cpu = Cpu::new(Some(1), Some(isa)).unwrap();
+            assert!(cpu.conv_in_tiles(&w, filters));
+            let n = side * side;
+            let k = random(&mut Rng::new(5, 0), [w.taps(), filters]);
+            let mut x = cpu.zeros(image.batched(n)).unwrap();
+            for i in 0..n {
+                x.view_mut().f32().unwrap()[(i * n + i) * c + i % c] = 0.3;
+            }
+            let mut y = cpu.zeros([n * n, filters].into()).unwrap();
+            let mut s = cpu.zeros([cpu.conv_scratch(&w, filters, n)].into()).unwrap();
+            let to = y.view_mut();
+            cpu.conv(&w, Activation::Linear, x.view(), k.view(), None, s.view_mut(), to).unwrap();
+            for (at, y) in y.to_vec().into_iter().enumerate() {
+                let (i, o) = (at / filters / n, at / filters % n);
+                let near = (i / side).abs_diff(o / side) <= 1 && (i % side).abs_diff(o % side) <= 1;
+                assert!(near == (y != 0.0), "{isa}: pixel {i}, output {o} is {y}");
+            }
+        }
+    }
 
     /// The root mean square of the errors, in that of the results: below ten units in the last place. With the points 0,
     /// ±1, ±2 and ∞ it is more.

@@ -183,6 +183,7 @@ impl Layer for Dense {
         let s = self.state.as_mut().ok_or_else(|| not_built("Dense"))?;
         let z = s.z.as_ref().map(|z| z.prefix(y.shape())).transpose()?;
         if !cx.relu_done {
+            // by the layer above, which had y at hand as its x
             dev.activation_backward(f, z, y, dy.reborrow())?; //        dz = dy ⊙ f′           [N, U]
         }
         let dz = dy.as_view();

@@ -312,9 +312,56 @@ pub(super) struct FromPoints<'a, T, const TO: usize, const ADD: bool> {
     pub(super) images: *mut f32,
     pub(super) tiles: Range<usize>,
     pub(super) width: usize,
+    /// What [`looks_at`] says of each tile: where there is nothing but zeros, the sum is 0 and not rounding.
+    pub(super) live: Option<&'a [u16]>,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) floor: f32,
     pub(super) transform: PhantomData<T>,
+}
+
+/// For each tile of the input, which of its outputs look at anything but zeros: bit i·M + j is for line i, position j. Blank
+/// parts of an image give exactly 0 so, as sums by the definition do, and relu behind them has no noise to take for a sign.
+pub(super) fn looks_at(isa: Isa, grid: Grid, images: &[f32], tiles: Range<usize>, live: &mut [u16]) {
+    isa.run(LooksAt { grid, images, tiles, live });
+}
+
+struct LooksAt<'a> {
+    grid: Grid,
+    images: &'a [f32],
+    tiles: Range<usize>,
+    live: &'a mut [u16],
+}
+
+impl Kernel for LooksAt<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let LooksAt { grid, images, tiles, live } = self;
+        for (tile, live) in tiles.zip(live) {
+            let (start, [lines, positions]) = grid.tile(tile);
+            let mut windows = [0u16; N]; // of each line: bit j, if one of positions j to j + 2 is not all zeros
+            for (i, window) in windows.iter_mut().enumerate() {
+                if !lines.contains(&i) {
+                    continue;
+                }
+                let mut line = 0u16;
+                for j in positions.start..positions.end.min(N) {
+                    let at = start + (i * grid.line + j * grid.position) as isize;
+                    let mut bits = 0;
+                    for x in &images[at as usize..][..grid.position] {
+                        bits |= x.to_bits();
+                    }
+                    line |= u16::from(bits << 1 != 0) << j; // −0 is a zero, too
+                }
+                *window = (line | line >> 1 | line >> 2) & ((1 << M) - 1);
+            }
+            *live = 0;
+            for i in 0..M {
+                *live |= (windows[i] | windows[i + 1] | windows[i + 2]) << (i * M);
+            }
+        }
+    }
 }
 
 /// See [`FromPoints`].
@@ -337,7 +384,8 @@ impl<T: Axis<N, TO>, const TO: usize, const ADD: bool> Kernel for Vouched<FromPo
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let FromPoints { from, grid, images, tiles, width, bias, floor, .. } = self.0;
+        let FromPoints { from, grid, images, tiles, width, live, bias, floor, .. } = self.0;
+        assert!(live.is_none_or(|l| l.len() >= tiles.len()));
         assert!(from.data.len() >= (POINTS - 1) * from.point + (tiles.len() - 1) * from.row + width);
         assert!(bias.is_none_or(|b| b.len() >= width));
         let floor = s.splat(floor);
@@ -370,6 +418,9 @@ impl<T: Axis<N, TO>, const TO: usize, const ADD: bool> Kernel for Vouched<FromPo
                     }
                     let to = to.wrapping_add(j * grid.position + v);
                     for (i, mut y) in T::of(s, column).into_iter().enumerate() {
+                        if live.is_some_and(|live| live[r] >> (i * TO + j) & 1 == 0) {
+                            y = s.splat(0.0);
+                        }
                         if !(is_inside || inside[0].contains(&i) && inside[1].contains(&j)) {
                             continue;
                         }
