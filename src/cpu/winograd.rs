@@ -28,7 +28,9 @@
 //! twice the rounding error: where points lie evenly around 1, powers neither grow nor vanish. What is left is two to five
 //! times the error of sums by the definition (32 channels, 48 filters, root mean square, in that of the results: 5.6e-7
 //! to 6.9e-7 for y, dK and dx, where im2col and a product have 1.4e-7 to 2.9e-7). And errors spread within a tile: each of
-//! its 16 outputs has a share of the rounding of all 36 inputs, and an input that is NaN or infinite makes all 16 NaN.
+//! its 16 outputs has a share of the rounding of all 36 inputs, and an input that is NaN or infinite makes all 16 NaN. Only
+//! an output that looks at nothing but zeros is exactly 0: much of an image may be blank, and what relu would take for a
+//! sign there were rounding.
 //!
 //! Source: Winograd 1980, "Arithmetic Complexity of Computations"; Lavin and Gray 2016, "Fast Algorithms for
 //! Convolutional Neural Networks"; Barabasz et al. 2020, "Error Analysis and Improving the Accuracy of Winograd
