@@ -335,8 +335,9 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Whether the three convolution ops work on tiles of 4×4 outputs for this shape (Winograd 1980; Lavin and Gray 2016):
-    /// a quarter of the multiplications, two to five times the rounding, and each output of a tile has a share of the rounding of all
-    /// the inputs that the tile sees. One that is NaN or infinite makes the whole tile NaN.
+    /// a quarter of the multiplications, two to five times the rounding, and each output of a tile has a share of the
+    /// rounding of all the inputs that the tile sees. One that is NaN or infinite makes the whole tile NaN. An output that
+    /// sees nothing but zeros is exactly 0, whatever the kernel holds.
     fn conv_in_tiles(&self, _w: &Window, _filters: usize) -> bool {
         false
     }

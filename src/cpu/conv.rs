@@ -228,18 +228,23 @@ pub(super) fn conv_scratch(w: &Window, filters: usize, n: usize) -> usize {
     let forward = taps * filters.next_multiple_of(WIDEST);
     let kernel = (parts(w, filters, n) - 1) * taps * filters;
     let input = window * filters * w.channels.next_multiple_of(WIDEST);
-    if winograd::fits(w, filters) {
-        return kernel.max(winograd::scratch(w, filters));
+    match winograd::fits(w, filters) {
+        true => kernel.max(winograd::scratch(w, filters)),
+        false => border(w, filters, n) + forward.max(kernel).max(input),
     }
-    let border = if is_padded(w) { n * extents_len(w) } else { 0 };
-    border + forward.max(kernel).max(input)
+}
+
+/// Numbers of the images' copy with a border of zeros, if there must be one.
+fn border(w: &Window, filters: usize, n: usize) -> usize {
+    if is_padded(w) && !winograd::fits(w, filters) { n * extents_len(w) } else { 0 }
 }
 
 /// How many partial sums of dK there are: so many parts of the batch are worked on at once.
 pub(super) fn parts(w: &Window, filters: usize, n: usize) -> usize {
     let len = w.taps() * filters;
     let room = PARTS.checked_div(len).unwrap_or(1);
-    (n * w.positions() * len / TASK).min(n).min(room).clamp(1, MAX_PARTS)
+    let most = if winograd::fits(w, filters) { winograd::parts(w, n) } else { n };
+    (n * w.positions() * len / TASK).min(most).min(room).clamp(1, MAX_PARTS)
 }
 
 /// Cuts the scratch into the images' border and the rest.
@@ -254,11 +259,7 @@ pub(super) fn cut<'a>(
     if have < want {
         return Err(Error::op(op, format!("a scratch of {have} numbers, {want} are needed")));
     }
-    Ok(scratch.f32()?.split_at_mut(if is_padded(w) && !winograd::fits(w, filters) {
-        n * extents_len(w)
-    } else {
-        0
-    }))
+    Ok(scratch.f32()?.split_at_mut(border(w, filters, n)))
 }
 
 /// See [`Backend::conv`].
@@ -278,7 +279,7 @@ pub(super) fn conv(
     let (tail, rest) = Tail::of_layer("conv", f, b, filters)?;
     let (border, packed) = cut("conv", w, filters, n, scratch)?;
     if y.len() > 0 && winograd::fits(w, filters) {
-        winograd::conv(cpu, w, filters, x.f32()?, kernel.f32()?, tail, packed, y.reborrow().f32()?);
+        winograd::conv(cpu, w, [n, filters], x.f32()?, kernel.f32()?, tail, packed, y.reborrow().f32()?);
     } else if y.len() > 0 {
         let x = padded(cpu, w, n, x.f32()?, border);
         let (mr, nr) = tile::size(cpu.isa);

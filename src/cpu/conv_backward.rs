@@ -47,13 +47,10 @@ pub(super) fn conv_backward_kernel(
         dk.fill(0.0);
         return Ok(());
     }
-    let (mut parts, size) = (parts(w, filters, n), dk.len());
-    if winograd::fits(w, filters) {
-        parts = winograd::parts(w, filters, dz, parts);
-    }
+    let (parts, size) = (parts(w, filters, n), dk.len());
     let partial = &mut partial[..(parts - 1) * size];
     if winograd::fits(w, filters) {
-        winograd::backward_kernel(cpu, w, filters, x.f32()?, dz, parts, partial, dk);
+        winograd::backward_kernel(cpu, w, [n, filters], x.f32()?, dz, parts, partial, dk);
         add_parts(cpu, parts, partial, dk);
         return Ok(());
     }

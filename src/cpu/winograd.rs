@@ -59,8 +59,8 @@ const FEW: usize = 16;
 const MANY: usize = 512;
 /// Floats of a block's tiles at their points: what L2 holds beside a panel of kernels.
 const BLOCK: usize = 64 * 1024;
-/// Tiles of a block, at most: those of 16 channels in panels of 8 filters, four at a time.
-const MAX_TILES: usize = 80;
+/// Tiles of a block, at most: those of the fewest channels.
+const MAX_TILES: usize = BLOCK / (POINTS * FEW);
 /// Between the tiles of one point and those of the next: at a distance of a power of two, all points would share a few
 /// places of the cache.
 const APART: usize = 16;
@@ -93,10 +93,9 @@ pub(super) fn scratch(w: &Window, filters: usize) -> usize {
     panels(w.channels, filters).max(panels(filters, w.channels))
 }
 
-/// Tiles of a batch with this output.
-fn tiles(w: &Window, filters: usize, y: &[f32]) -> usize {
-    let grid = Grid::output(w, filters);
-    y.len() / grid.image * grid.tiles_of_image()
+/// Tiles of a batch of `n`.
+fn tiles(w: &Window, n: usize) -> usize {
+    n * w.input[0] * Grid::input(w).tiles_of_image()
 }
 
 /// Tiles of a block with `width` floats at each point: as many whole slivers as [`BLOCK`] has room for, but one at least.
@@ -142,7 +141,7 @@ fn multiply(isa: Isa, x: &[f32], tiles: usize, k: usize, panel: &[f32], m: &mut 
 pub(super) fn conv(
     cpu: &Cpu,
     w: &Window,
-    filters: usize,
+    [n, filters]: [usize; 2],
     x: &[f32],
     kernel: &[f32],
     tail: Tail,
@@ -168,7 +167,7 @@ pub(super) fn conv(
         );
     });
     let packed = &*packed;
-    let blocks = Cut::at_most(tiles(w, filters, y), tiles_of_block(c + nr, mr));
+    let blocks = Cut::at_most(tiles(w, n), tiles_of_block(c + nr, mr));
     let along = Cut::new(panels, (TASKS / blocks.parts()).clamp(1, panels));
     let y = Pieces::new(y);
     cpu.pool.run(blocks.parts() * along.parts(), &|task| {
@@ -280,23 +279,23 @@ pub(super) fn backward_input(
     });
 }
 
-/// Partial sums of dK that the tiles of `dz` are worth, at most `parts`.
-pub(super) fn parts(w: &Window, filters: usize, dz: &[f32], parts: usize) -> usize {
-    parts.min(tiles(w, filters, dz) / STEPS).max(1)
+/// The most partial sums of dK that a batch of `n` is worth.
+pub(super) fn parts(w: &Window, n: usize) -> usize {
+    tiles(w, n) / STEPS
 }
 
 /// dK, as `parts` partial sums: the first to `dk`, the others one behind the other to `partial`.
 pub(super) fn backward_kernel(
     cpu: &Cpu,
     w: &Window,
-    filters: usize,
+    [n, filters]: [usize; 2],
     x: &[f32],
     dz: &[f32],
     parts: usize,
     partial: &mut [f32],
     dk: &mut [f32],
 ) {
-    let tiles = Cut::new(tiles(w, filters, dz), parts);
+    let tiles = Cut::new(tiles(w, n), parts);
     let (channels, some) = (Cut::at_most(w.channels, CHANNELS), Cut::at_most(filters, FILTERS));
     let (size, isa, shares) = (dk.len(), cpu.isa, channels.parts() * some.parts());
     let (sums, more) = (Pieces::new(dk), Pieces::new(partial));

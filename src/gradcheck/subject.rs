@@ -141,14 +141,7 @@ impl Subject {
     pub fn forward(&mut self, device: &Device) -> Result<f64> {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (below, above) = self.values.split_at_mut(i + 1);
-            let mut cx = Cx {
-                device,
-                training: self.training,
-                noise: noise(i),
-                relu_below: false,
-                relu_done: false,
-                scratch: self.scratch.view_mut(),
-            };
+            let mut cx = Cx::new(device, self.training, noise(i), self.scratch.view_mut());
             layer.forward(&mut cx, below[i].view(), above[0].view_mut())?;
         }
         let last = self.layers.len();
@@ -167,14 +160,7 @@ impl Subject {
         self.end.backward(device, self.values[last].view(), self.slopes[last].view_mut())?;
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let (below, above) = self.slopes.split_at_mut(i + 1);
-            let mut cx = Cx {
-                device,
-                training: self.training,
-                noise: noise(i),
-                relu_below: false,
-                relu_done: false,
-                scratch: self.scratch.view_mut(),
-            };
+            let mut cx = Cx::new(device, self.training, noise(i), self.scratch.view_mut());
             let (x, y) = (self.values[i].view(), self.values[i + 1].view());
             let wanted = (i > 0 || dx).then(|| below[i].view_mut());
             layer.backward(&mut cx, x, y, above[0].view_mut(), wanted)?;

@@ -357,6 +357,13 @@ pub struct Cx<'a> {
     pub scratch: ViewMut<'a>,
 }
 
+impl<'a> Cx<'a> {
+    /// For a layer by itself: whatever is below and above, relu's derivative is left to the layer that has it.
+    pub fn new(device: &'a Device, training: bool, noise: Noise, scratch: ViewMut<'a>) -> Cx<'a> {
+        Cx { device, training, noise, relu_below: false, relu_done: false, scratch }
+    }
+}
+
 /// How errors call a layer: by its name and its configuration.
 pub(crate) fn called(name: &str, layer: &dyn Layer) -> String {
     format!("{name} ({})", layer.describe())

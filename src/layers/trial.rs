@@ -37,8 +37,7 @@ impl<L: Layer> Trial<L> {
         let mut dx = unwritten(&self.device, x.shape())?;
         let noise = Noise { seed: 1, layer: 2, step: 3 };
         let (device, scratch) = (&self.device, self.scratch.view_mut());
-        let mut cx =
-            Cx { device, training: self.training, noise, relu_below: false, relu_done: false, scratch };
+        let mut cx = Cx::new(device, self.training, noise, scratch);
         self.layer.forward(&mut cx, x.view(), y.view_mut())?;
         if let Some(dy) = dy {
             let mut dy = device.tensor(y.shape(), dy)?;

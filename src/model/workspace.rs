@@ -165,9 +165,7 @@ impl Workspace {
             let x = below[from].prefix(self.shapes[i].batched(n))?;
             let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
             let y = above[0].prefix_mut(self.shapes[i + 1].batched(n))?;
-            let (training, noise, scratch) = (step.training, step.noise(i), self.scratch.view_mut());
-            let device = &self.device;
-            let mut cx = Cx { device, training, noise, relu_below: false, relu_done: false, scratch };
+            let mut cx = Cx::new(&self.device, step.training, step.noise(i), self.scratch.view_mut());
             node.layer.forward(&mut cx, x, y)?;
         }
         Ok(())
@@ -259,11 +257,10 @@ impl Workspace {
                 true => Some(below.prefix_mut(x_shape)?),
                 false => None,
             };
-            let (training, noise, scratch) = (step.training, step.noise(i), self.scratch.view_mut());
-            let relu_below = self.takes_relu[i];
-            let mut cx = Cx { device: &self.device, training, noise, relu_below, relu_done, scratch };
+            let mut cx = Cx::new(&self.device, step.training, step.noise(i), self.scratch.view_mut());
+            (cx.relu_below, cx.relu_done) = (self.takes_relu[i], relu_done);
             node.layer.backward(&mut cx, x, y, above.prefix_mut(y_shape)?, dx)?;
-            relu_done = relu_below;
+            relu_done = self.takes_relu[i];
             std::mem::swap(&mut above, &mut below);
         }
         Ok(())

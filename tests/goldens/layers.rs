@@ -127,14 +127,7 @@ fn check_layer(dev: &Device, tolerance: f64, case: &Value) {
     let mut dx = unwritten(dev, x.shape());
     let mut dy = tensor(dev, &case["r"]);
     let noise = Noise { seed: 0, layer: 0, step: 0 };
-    let mut cx = Cx {
-        device: dev,
-        training: flag(case["training"].clone()),
-        noise,
-        relu_below: false,
-        relu_done: false,
-        scratch: scratch.view_mut(),
-    };
+    let mut cx = Cx::new(dev, flag(case["training"].clone()), noise, scratch.view_mut());
     layer.forward(&mut cx, x.view(), y.view_mut()).unwrap();
     assert_eq!(y.shape(), shape(&case["y"]["shape"]), "{name}");
     layer.backward(&mut cx, x.view(), y.view(), dy.view_mut(), Some(dx.view_mut())).unwrap();
