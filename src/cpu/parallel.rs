@@ -23,6 +23,7 @@ use crate::tensor::Line;
 use std::any::Any;
 use std::cell::{RefCell, UnsafeCell};
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
@@ -38,8 +39,11 @@ const LOOKOUT: Duration = Duration::from_micros(50);
 /// How long a thread that is done waits before it takes tasks that belong to others. Their data are in the other's
 /// cache, and to fetch them from there, and back for the next op, costs several times what a small task does.
 const PATIENCE: Duration = Duration::from_micros(10);
-/// Looks at the state in a row, before a look at the clock or a `yield`.
-const SPINS: usize = 32;
+/// Looks at the state in a row, before a look at the clock or a `yield`, which takes so long that a job begins and ends
+/// half a microsecond late: some 5 µs, as long as a step's work between two jobs ...
+const SPINS: usize = 256;
+/// ... or, where threads must share a core, as few as it takes not to keep the others from it.
+const SPINS_IN_TURN: usize = 32;
 
 /// Work below this many simple operations (an element loaded, computed and stored) stays on one thread.
 pub(crate) const GRAIN: usize = 16 * 1024;
@@ -97,6 +101,8 @@ struct Shared {
     taken: Box<[Padded<AtomicU64>]>,
     /// Written by the caller while the state is closed and nobody is inside; read by those inside.
     job: UnsafeCell<Job>,
+    /// [`SPINS`] or [`SPINS_IN_TURN`].
+    spins: usize,
     /// Sleeping workers: counted so that an awake pool costs no system call.
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
@@ -153,7 +159,7 @@ impl Shared {
             taken / JOB == number && (taken % JOB) as usize >= len
         };
         loop {
-            if (0..SPINS).any(|_| begun() || (std::hint::spin_loop(), false).1) {
+            if (0..self.spins).any(|_| begun() || (std::hint::spin_loop(), false).1) {
                 return true;
             }
             if free.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
@@ -193,7 +199,7 @@ impl Shared {
             let round = self.state.0.load(SeqCst) / ROUND;
             (round != seen || self.stop.load(SeqCst)).then_some(round)
         };
-        let looks = || (0..SPINS).find_map(|_| ready().or_else(|| (std::hint::spin_loop(), None).1));
+        let looks = || (0..self.spins).find_map(|_| ready().or_else(|| (std::hint::spin_loop(), None).1));
         let mut found = looks();
         if found.is_none() {
             let start = Instant::now();
@@ -236,6 +242,11 @@ impl Shared {
     }
 }
 
+/// How many threads the system lets us run at once.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 /// Threads that wait for work. Dropping the pool ends them.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
@@ -260,12 +271,13 @@ impl Pool {
                 ));
             }
             Some(n) => n,
-            None => thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS)),
+            None => cores().min(MAX_THREADS),
         };
         let shared = Arc::new(Shared {
             state: Padded(AtomicU64::new(0)),
             taken: (0..threads).map(|_| Padded(AtomicU64::new(0))).collect(),
             job: UnsafeCell::new(Job { task: &|_| (), tasks: 0, number: 0 }),
+            spins: if threads <= cores() { SPINS } else { SPINS_IN_TURN },
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
@@ -318,7 +330,7 @@ impl Pool {
         s.state.0.fetch_and(!OPEN, SeqCst);
         while s.state.0.load(Acquire) & INSIDE != 0 {
             looks += 1;
-            if looks < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+            if looks % s.spins != 0 { std::hint::spin_loop() } else { thread::yield_now() }
         }
         let panic = match s.failed.swap(false, Relaxed) {
             true => s.panic.lock().unwrap_or_else(PoisonError::into_inner).take(),
