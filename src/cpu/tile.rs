@@ -18,9 +18,9 @@
 //! | NEON | 32 of 4 | 12 | 8 |
 //! | portable | 16 of 4 | 4 | 8 |
 //!
-//! A tile at the lower border has fewer rows, one at the right border has one register or part of one: the same code with
-//! other constants. Every element of C is a sum over p in ascending order in all of them, so how C was cut into tiles does
-//! not show in a single bit.
+//! A tile at the lower border has fewer rows, one at the right border has one register or part of one, with AVX-512 half of
+//! one: the same code with other constants. Every element of C is a sum over p in ascending order in all of them, so how C
+//! was cut into tiles does not show in a single bit.
 //!
 //! One call computes a whole column of tiles, since what stands between two of them counts: a tile of 32 steps takes 192
 //! cycles on AVX2, and finding it, entering its function and starting its loops took 50 more.
@@ -29,7 +29,7 @@
 //! 2015, "BLIS".
 
 use super::cut::Cut;
-use super::simd::{Isa, Kernel, Lanes, Simd};
+use super::simd::{Isa, Kernel, Lanes, MAX_LANES, Simd};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::tensor::View;
@@ -210,7 +210,12 @@ impl<const SPARSE: bool> Kernel for Compute<'_, SPARSE> {
                 ..*t
             };
             // SAFETY: as above; these are columns of the same tiles.
-            unsafe { of_width::<S, 1, SPARSE>(s, &t, walk, tail) };
+            unsafe {
+                match t.columns <= S::Half::LANES {
+                    true => of_width::<S::Half, 1, SPARSE>(s.half(), &t, walk, tail),
+                    false => of_width::<S, 1, SPARSE>(s, &t, walk, tail),
+                }
+            }
         }
     }
 }
@@ -418,33 +423,39 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
     sums: [[S::V; NV]; MR],
     tail: &Tail,
 ) {
-    let ragged = t.columns % S::LANES;
     let plain = tail.alpha == 1.0 && tail.bias.is_none() && tail.floor == f32::NEG_INFINITY;
-    if plain && ragged == 0 && tail.beta == 0.0 {
-        match tail.relu {
-            None => {
+    let ragged = t.columns % S::LANES;
+    if NV > 1 && plain && ragged == 0 {
+        /// A statement for each register of the tile and its place in C.
+        macro_rules! each_register {
+            (|$v:ident, $c:ident| $body:expr) => {
                 each_row!(MR, |i| {
                     let row = row_of::<SPARSE>(t, c, i);
-                    for (j, v) in sums[i].into_iter().enumerate() {
+                    for (j, $v) in sums[i].into_iter().enumerate() {
                         // SAFETY: LANES columns from j · LANES on are inside the tile.
-                        unsafe { s.store(v, row.add(j * S::LANES)) };
-                    }
-                });
-            }
-            Some(relu) => {
-                each_row!(MR, |i| {
-                    let row = row_of::<SPARSE>(t, c, i);
-                    for (j, v) in sums[i].into_iter().enumerate() {
-                        // SAFETY: as above.
                         unsafe {
-                            let c = row.add(j * S::LANES);
-                            s.store(where_above_0(s, relu, c, S::LANES, v), c);
+                            let $c = row.add(j * S::LANES);
+                            s.store($body, $c);
                         }
                     }
                 });
-            }
+            };
         }
-        return;
+        match (tail.beta, tail.relu) {
+            (0.0, None) => {
+                each_register!(|v, c| v);
+                return;
+            }
+            (1.0, None) => {
+                each_register!(|v, c| v + s.load(c));
+                return;
+            }
+            (0.0, Some(relu)) => {
+                each_register!(|v, c| where_above_0(s, relu, c, S::LANES, v));
+                return;
+            }
+            _ => {}
+        }
     }
     let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
     let mut bias = [s.splat(0.0); NV];
@@ -455,25 +466,43 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
             *v = unsafe { s.load_part(part.as_ptr(), part.len().min(S::LANES)) };
         }
     }
-    each_row!(MR, |i| {
-        let row = row_of::<SPARSE>(t, c, i);
-        for (j, sum) in sums[i].into_iter().enumerate() {
-            let mut v = sum * alpha;
-            // SAFETY: these columns of the row are inside the tile; the last register of a ragged tile is loaded and stored
-            // in part.
+    /// The whole tail for one register of the tile.
+    macro_rules! finish {
+        ($row:ident, $j:expr, $sum:expr) => {
+            let (c, mut v) = ($row.wrapping_add($j * S::LANES), $sum * alpha);
+            let lanes = if ragged == 0 || $j + 1 < NV { S::LANES } else { ragged };
+            // SAFETY: these columns of the row are inside the tile.
             unsafe {
-                let c = row.add(j * S::LANES);
-                let whole = ragged == 0 || j + 1 < NV;
                 if tail.beta != 0.0 {
-                    let old = if whole { s.load(c) } else { s.load_part(c, ragged) };
-                    v = old.mul_add(beta, v);
+                    v = s.load_up_to(c, lanes).mul_add(beta, v);
                 }
-                v = floor.max(v + bias[j]); // NaN is second, and stays
+                v = floor.max(v + bias[$j]); // NaN is second, and stays
                 if let Some(relu) = tail.relu {
-                    v = where_above_0(s, relu, c, if whole { S::LANES } else { ragged }, v);
+                    v = where_above_0(s, relu, c, lanes, v);
                 }
-                if whole { s.store(v, c) } else { s.store_part(v, c, ragged) }
+                s.store_up_to(v, c, lanes);
             }
-        }
+        };
+    }
+    if NV > 1 {
+        each_row!(MR, |i| {
+            let row = row_of::<SPARSE>(t, c, i);
+            for (j, sum) in sums[i].into_iter().enumerate() {
+                finish!(row, j, sum);
+            }
+        });
+        return;
+    }
+    // Narrow tiles are few, and there are many kinds of them: a loop, by way of memory, is less to compile.
+    let mut rows = [[0.0; MAX_LANES]; MR];
+    each_row!(MR, |i| {
+        // SAFETY: a row has room for the widest register.
+        unsafe { s.store(sums[i][0], rows[i].as_mut_ptr()) }
     });
+    for (i, sum) in rows.iter().enumerate() {
+        let row = row_of::<SPARSE>(t, c, i);
+        // SAFETY: as above.
+        let sum = unsafe { s.load(sum.as_ptr()) };
+        finish!(row, 0, sum);
+    }
 }

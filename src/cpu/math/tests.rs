@@ -234,6 +234,12 @@ impl<S: Simd> Simd for Unfused<S> {
     type V = Unfused<S::V>;
     const LANES: usize = S::LANES;
     const ROWS: usize = S::ROWS;
+    type Half = Self;
+
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         Unfused(self.0.splat(x))

@@ -42,6 +42,12 @@ impl Simd for Neon {
     type V = F32x4;
     const LANES: usize = 4;
     const ROWS: usize = 12;
+    type Half = Neon;
+
+    #[inline(always)]
+    fn half(self) -> Neon {
+        self
+    }
 
     intrinsics! { splat(self: Self, x: f32) -> F32x4 = F32x4(vdupq_n_f32(x)); }
 

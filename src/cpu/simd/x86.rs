@@ -12,6 +12,10 @@ pub(crate) struct Avx2(());
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
+/// AVX-512's masks and 32 registers, of half the width.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512Half(#[allow(dead_code)] Avx512);
+
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn enter_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
@@ -148,7 +152,12 @@ impl Simd for Avx2 {
     type V = F32x8;
     const LANES: usize = 8;
     const ROWS: usize = 6;
+    type Half = Avx2;
 
+    #[inline(always)]
+    fn half(self) -> Avx2 {
+        self
+    }
     intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
     memory! {
         load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
@@ -166,7 +175,12 @@ impl Simd for Avx512 {
     type V = F32x16;
     const LANES: usize = 16;
     const ROWS: usize = 14;
+    type Half = Avx512Half;
 
+    #[inline(always)]
+    fn half(self) -> Avx512Half {
+        Avx512Half(self)
+    }
     intrinsics! { splat(self: Self, x: f32) -> F32x16 = F32x16(_mm512_set1_ps(x)); }
     memory! {
         load(p: *const f32) -> F32x16 = F32x16(_mm512_loadu_ps(p));
@@ -181,6 +195,28 @@ impl Simd for Avx512 {
             transpose8(from.add(8 * from_row), from_row, to.add(8), to_row);
             transpose8(from.add(8 * from_row + 8), from_row, to.add(8 * to_row + 8), to_row);
         };
+    }
+}
+
+impl Simd for Avx512Half {
+    type V = F32x8;
+    const LANES: usize = 8;
+    const ROWS: usize = 14;
+    type Half = Avx512Half;
+
+    #[inline(always)]
+    fn half(self) -> Avx512Half {
+        self
+    }
+    intrinsics! { splat(self: Self, x: f32) -> F32x8 = F32x8(_mm256_set1_ps(x)); }
+    memory! {
+        load(p: *const f32) -> F32x8 = F32x8(_mm256_loadu_ps(p));
+        load_part(p: *const f32, n: usize) -> F32x8 = F32x8(_mm256_maskz_loadu_ps(below16(n) as __mmask8, p));
+        store(v: F32x8, p: *mut f32) -> () = _mm256_storeu_ps(p, v.0);
+        store_part(v: F32x8, p: *mut f32, n: usize) -> () =
+            _mm256_mask_storeu_ps(p, below16(n) as __mmask8, v.0);
+        transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) -> () =
+            transpose8(from, from_row, to, to_row);
     }
 }
 
