@@ -13,8 +13,9 @@
 //!
 //! Packing makes neighbours of what the microkernel reads one after the other. It costs a pass over the operand:
 //!
-//! - B is packed when it is transposed, or when enough rows of C will read it again. Otherwise the panels lie where
-//!   they are, and a last one that is narrower than NR is read with a mask.
+//! - B is packed when it is transposed, or when enough rows of C will read it again; with AVX-512, where a row of a panel
+//!   is two cache lines, only if its rows lie far apart, too. Otherwise the panels lie where they are, and a last one that
+//!   is narrower than NR is read with a mask.
 //! - A is packed when enough panels will read it again, and it is transposed or its rows lie far apart: each step of a
 //!   transposed A is a line of its own, and lines a power of two apart displace each other in the caches. Rows along k
 //!   keep their order, and only move together: the microkernel walks through MR of them at once, as fast as through a
@@ -36,7 +37,7 @@
 use super::Cpu;
 use super::caches::caches;
 use super::cut::{Cut, share};
-use super::pack::{Left, Matrix, PackPanels, PackSlivers, pack, pack_rows};
+use super::pack::{Left, Matrix, PackPanels, PackRows, PackSlivers, pack};
 use super::parallel::{self, IN_L2, Pieces, SHARED, rows_per_task};
 use super::simd::{Isa, Kernel, Lanes, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
@@ -59,10 +60,16 @@ const STEP: usize = 16;
 /// A layer with at least so many inputs is wide: what belongs to one of them, a column of the batch, a row of W, of dW and
 /// of the optimizer's slots, belongs to one thread in all ops.
 pub(super) const WIDE: usize = 2 * KC;
-/// B is packed when C has more rows than this, or, where its rows lie far apart, than two tiles.
-const FEW_ROWS: usize = 64;
-/// A transposed A is packed when C has more columns than this, and k more steps.
+/// B is packed when C has more rows than this, or, where B's rows lie far apart, than two tiles ...
+const FEW_ROWS: usize = 128;
+/// ... but where a panel's rows are [`TWO_LINES`], only if B's rows lie far apart and C has more than so many.
+const MANY_ROWS: usize = 512;
+/// Columns of a panel, from which on packing gains little: each row is two cache lines, and asked for ahead.
+const TWO_LINES: usize = 32;
+/// A transposed A is packed when C has more columns than this, and k more steps ...
 const FEW_COLUMNS: usize = 64;
+/// ... or, beside panels of [`TWO_LINES`], more than so many.
+const MORE_COLUMNS: usize = 512;
 /// An A that is not transposed is packed when its rows lie far apart and C has at least so many columns.
 const MANY_COLUMNS: usize = 256;
 /// Rows of B that are so many numbers apart are far apart: lines of a panel displace each other in L1.
@@ -75,6 +82,8 @@ const TASK: usize = 1 << 19;
 const HALF: usize = 1 << 17;
 /// The most tasks.
 const MAX_TASKS: usize = 32;
+/// Tasks for each thread with which all end at about the same time.
+const ENOUGH: usize = 4;
 /// A block of A fits into a thread's own memory, also where six rows take the room of eight, or twelve of sixteen.
 const _: () = assert!(MC.div_ceil(6) * 8 * KC <= IN_L2 && MC.div_ceil(12) * 16 * KC <= IN_L2);
 
@@ -89,8 +98,14 @@ fn rows_of_block() -> usize {
 }
 
 /// Whether B's panels stay where they are.
-fn in_place(b: Matrix, m: usize, (mr, _): (usize, usize)) -> bool {
-    b.col == 1 && m <= if b.row < FAR { FEW_ROWS } else { 2 * mr }
+fn in_place(b: Matrix, m: usize, (mr, nr): (usize, usize)) -> bool {
+    let rows = match (nr >= TWO_LINES, b.row < FAR) {
+        (true, true) => usize::MAX,
+        (true, false) => MANY_ROWS,
+        (false, true) => FEW_ROWS,
+        (false, false) => 2 * mr,
+    };
+    b.col == 1 && m <= rows
 }
 
 /// Steps of C = A B in blocks: up to KC each.
@@ -217,7 +232,11 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], 
                 };
                 // Where each task packs its rows of a transposed A, they must be worth it.
                 let least = if a.is_transposed() && !low { 16 } else { 4 };
-                let along = tasks.div_ceil(across).min(panels.div_ceil(least));
+                // Each group of panels reads, and perhaps packs, all of A again: no more of them than threads need.
+                let along = match across >= ENOUGH * cpu.pool.threads() {
+                    true => 1,
+                    false => tasks.div_ceil(across).min(panels.div_ceil(least)),
+                };
                 // dW of a wide layer is cut into the blocks of its forward pass, each of them into as many slices.
                 let in_blocks = is_wide && across > 1 || a.is_in_blocks();
                 let of_m = if in_blocks { blocks_of(m) } else { Cut::new(m, 1) };
@@ -269,7 +288,7 @@ fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], tai
                 cpu.isa.run(PackPanels { b, columns: n, kc: steps.len(), panels });
             }
         });
-        let slices = Cut::at_most(m, FEW_ROWS);
+        let slices = Cut::at_most(m, MC);
         let (packed, all) = (&*packed, Pieces::new(&mut *sums));
         cpu.pool.run(parts * slices.parts(), &|t| {
             let (p, slice) = (t / slices.parts(), slices.part(t % slices.parts()));
@@ -378,16 +397,17 @@ impl Kernel for AddParts<'_, '_> {
     fn run<S: Simd>(self, s: S) {
         let AddParts { sums, size, first, n, tail, c } = self;
         let (alpha, beta, floor) = (s.splat(tail.alpha), s.splat(tail.beta), s.splat(tail.floor));
-        let half = (sums.len() / size).div_ceil(2) * size;
+        let (parts, half) = (sums.len() / size, (sums.len() / size).div_ceil(2));
         for (r, row) in c.chunks_exact_mut(n).enumerate() {
             for j in (0..n).step_by(S::LANES) {
                 let (lanes, at) = (S::LANES.min(n - j), first + r * n + j);
                 let mut halves = [s.splat(0.0); 2];
-                for (sum, parts) in halves.iter_mut().zip([&sums[..half], &sums[half..]]) {
-                    for (i, part) in parts.chunks_exact(size).enumerate() {
+                for (sum, (start, end)) in halves.iter_mut().zip([(0, half), (half, parts)]) {
+                    for part in start..end {
+                        let from = &sums[part * size + at..][..lanes];
                         // SAFETY: as many as the row has left.
-                        let v = unsafe { s.load_up_to(part[at..at + lanes].as_ptr(), lanes) };
-                        *sum = if i == 0 { v } else { *sum + v };
+                        let v = unsafe { s.load_up_to(from.as_ptr(), lanes) };
+                        *sum = if part == start { v } else { *sum + v };
                     }
                 }
                 let mut v = (halves[0] + halves[1]) * alpha;
@@ -460,11 +480,14 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                 let pack_a = self.packs_a
                     && match a.col {
                         1 => a.row >= FAR_IN_A && columns >= MANY_COLUMNS,
-                        _ => columns.min(kc) > FEW_COLUMNS,
+                        _ => {
+                            kc > FEW_COLUMNS
+                                && columns > if nr >= TWO_LINES { MORE_COLUMNS } else { FEW_COLUMNS }
+                        }
                     };
                 if pack_a {
                     match a.col {
-                        1 => pack_rows(a, kc, &mut own[..count * kc]),
+                        1 => isa.run(PackRows { a, kc, packed: &mut own[..count * kc] }),
                         _ => isa.run(PackSlivers { a, kc, slivers, wide, packed: &mut *own }),
                     }
                 }

@@ -12,7 +12,7 @@ use super::Cpu;
 use super::cut::Cut;
 use super::gemm::{KC, blocks_of, steps_of};
 use super::parallel;
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, MAX_LANES, Simd};
 use super::tile::{self, columns_of_tile};
 use crate::backend::LiveColumns;
 use crate::error::{Error, Result};
@@ -214,16 +214,28 @@ impl Kernel for PackPanels<'_, '_> {
         for (i, panel) in panels.chunks_exact_mut(kc * nr).enumerate() {
             let (b, columns) = (b.from(0, i * nr), nr.min(columns - i * nr));
             for j in (0..nr).step_by(lanes) {
-                let whole = if j + lanes <= columns { kc / lanes * lanes } else { 0 };
-                for p in (0..whole).step_by(lanes) {
-                    let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
-                    let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
-                    // SAFETY: both slices reach to the end of the block's last row.
-                    unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
-                }
-                for p in whole..kc {
-                    for j in j..j + lanes {
-                        panel[p * nr + j] = if j < columns { b.data[j * b.col + p] } else { 0.0 };
+                let rows = lanes.min(columns.saturating_sub(j));
+                for p in (0..kc).step_by(lanes) {
+                    let steps = lanes.min(kc - p);
+                    if rows == lanes && steps == lanes {
+                        let from = &b.data[j * b.col + p..(j + lanes - 1) * b.col + p + lanes];
+                        let to = &mut panel[p * nr + j..(p + lanes - 1) * nr + j + lanes];
+                        // SAFETY: both slices reach to the end of the block's last row.
+                        unsafe { s.transpose(from.as_ptr(), b.col, to.as_mut_ptr(), nr) };
+                        continue;
+                    }
+                    // A block at the border, filled up with zeros.
+                    let (mut block, mut turned) =
+                        ([0.0; MAX_LANES * MAX_LANES], [0.0; MAX_LANES * MAX_LANES]);
+                    for (i, row) in block.chunks_exact_mut(lanes).enumerate().take(rows) {
+                        let from = &b.data[(j + i) * b.col + p..][..steps];
+                        // SAFETY: the slice has so many, and the row has LANES.
+                        unsafe { s.store(s.load_part(from.as_ptr(), steps), row.as_mut_ptr()) };
+                    }
+                    // SAFETY: both have room for LANES rows of LANES.
+                    unsafe { s.transpose(block.as_ptr(), lanes, turned.as_mut_ptr(), lanes) };
+                    for (i, row) in turned.chunks_exact(lanes).enumerate().take(steps) {
+                        panel[(p + i) * nr + j..][..lanes].copy_from_slice(row);
                     }
                 }
             }
@@ -232,9 +244,25 @@ impl Kernel for PackPanels<'_, '_> {
 }
 
 /// Packs some rows of an A that is not transposed: one behind the other.
-pub(super) fn pack_rows(a: Matrix, kc: usize, packed: &mut [f32]) {
-    for (i, row) in packed.chunks_exact_mut(kc).enumerate() {
-        row.copy_from_slice(&a.data[i * a.row..][..kc]);
+pub(super) struct PackRows<'a, 'b> {
+    pub(super) a: Matrix<'a>,
+    pub(super) kc: usize,
+    pub(super) packed: &'b mut [f32],
+}
+
+impl Kernel for PackRows<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackRows { a, kc, packed } = self;
+        for (i, row) in packed.chunks_exact_mut(kc).enumerate() {
+            // The next rows are in other pages: the processor would not ask for them by itself.
+            for j in (0..kc).step_by(16) {
+                s.prefetch(a.data.as_ptr().wrapping_add((i + 2) * a.row + j));
+            }
+            row.copy_from_slice(&a.data[i * a.row..][..kc]);
+        }
     }
 }
 

@@ -28,6 +28,7 @@ fn products_are_products() {
         [130, 37, 1111],
         [40, 260, 1030],
         [9, 530, 20],
+        [600, 520, 100],
     ];
     for isa in Isa::available() {
         let cpu = Cpu::new(Some(2), Some(isa)).unwrap();
@@ -63,7 +64,7 @@ fn products_are_products() {
 /// The same bits on 1, 2 and 5 threads.
 #[test]
 fn threads_do_not_show() {
-    for [m, n, k] in [[32, 100, 784], [784, 100, 32], [150, 130, 900], [64, 50, 1600]] {
+    for [m, n, k] in [[32, 100, 784], [784, 100, 32], [150, 130, 900], [64, 50, 1600], [600, 520, 100]] {
         let mut bits: Option<Vec<u32>> = None;
         for threads in [1, 2, 5] {
             let cpu = Cpu::new(Some(threads), None).unwrap();
