@@ -35,6 +35,13 @@ mod error {
     }
 }
 
+/// As much of the engine's tensors as that file needs: a cache line.
+mod tensor {
+    #[repr(C, align(64))]
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    pub struct Line([f32; 16]);
+}
+
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 /// Does a job: calls the task with 0, 1, 2 ... on all threads.
 type Run<'a> = &'a mut dyn FnMut(usize, Task);
