@@ -232,7 +232,8 @@ fn product(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], 
                 };
                 // Where each task packs its rows of a transposed A, they must be worth it.
                 let least = if a.is_transposed() && !low { 16 } else { 4 };
-                // Each group of panels reads, and perhaps packs, all of A again: no more of them than threads need.
+                // Each group of panels reads, and perhaps packs, all of A again: no more of them than threads need. (What is
+                // added up is the same in any group.)
                 let along = match across >= ENOUGH * cpu.pool.threads() {
                     true => 1,
                     false => tasks.div_ceil(across).min(panels.div_ceil(least)),
@@ -272,6 +273,7 @@ fn is_deep([m, n, k]: [usize; 3], a: Left, b: Matrix) -> bool {
 fn deep(cpu: &Cpu, [m, n, k]: [usize; 3], a: Left, b: Matrix, c: &mut [f32], tail: Tail) {
     let (tile, blocks) = (tile::size(cpu.isa), blocks_of(k));
     let (panels, in_place) = (n.div_ceil(tile.1), in_place(b, m, tile));
+    debug_assert!(tail.relu.is_none(), "relu's derivative belongs to a product with Wᵀ");
     let parts = if cpu.pool.threads() > 2 { blocks.parts() } else { 2 };
     let blocks_of_part = |p| share(blocks.parts(), 1, parts, p);
     let width = if in_place { 0 } else { panels * tile.1 };
@@ -477,13 +479,11 @@ impl<'a, I: Iterator<Item = (Range<usize>, Tail<'a>)> + Clone> Rows<'a, I> {
                     }
                 };
                 let slivers = Cut::at_most(count, mr);
+                let few = if nr >= TWO_LINES { MORE_COLUMNS } else { FEW_COLUMNS };
                 let pack_a = self.packs_a
                     && match a.col {
                         1 => a.row >= FAR_IN_A && columns >= MANY_COLUMNS,
-                        _ => {
-                            kc > FEW_COLUMNS
-                                && columns > if nr >= TWO_LINES { MORE_COLUMNS } else { FEW_COLUMNS }
-                        }
+                        _ => kc > FEW_COLUMNS && columns > few,
                     };
                 if pack_a {
                     match a.col {

@@ -42,7 +42,8 @@ const PATIENCE: Duration = Duration::from_micros(10);
 /// Looks at the state in a row, before a look at the clock or a `yield`, which takes so long that a job begins and ends
 /// half a microsecond late: some 5 µs, as long as a step's work between two jobs ...
 const SPINS: usize = 256;
-/// ... or, where threads must share a core, as few as it takes not to keep the others from it.
+/// ... or, where threads must share a core, as few as it takes not to keep the others from it. So many, too, between two
+/// looks at how long we have been patient.
 const SPINS_IN_TURN: usize = 32;
 
 /// Work below this many simple operations (an element loaded, computed and stored) stays on one thread.
@@ -159,7 +160,7 @@ impl Shared {
             taken / JOB == number && (taken % JOB) as usize >= len
         };
         loop {
-            if (0..self.spins).any(|_| begun() || (std::hint::spin_loop(), false).1) {
+            if (0..SPINS_IN_TURN).any(|_| begun() || (std::hint::spin_loop(), false).1) {
                 return true;
             }
             if free.get_or_insert_with(Instant::now).elapsed() > PATIENCE {

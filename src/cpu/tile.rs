@@ -29,7 +29,7 @@
 //! 2015, "BLIS".
 
 use super::cut::Cut;
-use super::simd::{Isa, Kernel, Lanes, MAX_LANES, Simd};
+use super::simd::{Isa, Kernel, Lanes, Simd};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::tensor::View;
@@ -494,15 +494,10 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize, const SPARSE: bool>(
         return;
     }
     // Narrow tiles are few, and there are many kinds of them: a loop, by way of memory, is less to compile.
-    let mut rows = [[0.0; MAX_LANES]; MR];
-    each_row!(MR, |i| {
-        // SAFETY: a row has room for the widest register.
-        unsafe { s.store(sums[i][0], rows[i].as_mut_ptr()) }
-    });
-    for (i, sum) in rows.iter().enumerate() {
+    let mut rows = [s.splat(0.0); MR];
+    each_row!(MR, |i| rows[i] = sums[i][0]);
+    for (i, sum) in rows.into_iter().enumerate() {
         let row = row_of::<SPARSE>(t, c, i);
-        // SAFETY: as above.
-        let sum = unsafe { s.load(sum.as_ptr()) };
         finish!(row, 0, sum);
     }
 }
