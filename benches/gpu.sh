@@ -26,7 +26,11 @@ for line in sys.stdin:
         print(m["executable"])')
     cp "$program" "$to/test-$test"
   done
-  cp -rL "$(dirname "$(bash tests/fetch_nvrtc.sh)")" "$to/nvrtc"
+  local nvrtc
+  nvrtc=$(dirname "$(bash tests/fetch_nvrtc.sh)")
+  mkdir -p "$to/nvrtc"
+  cp "$nvrtc/libnvrtc.so.12" "$nvrtc"/libnvrtc-builtins.so.* "$to/nvrtc/"
+  ln -sf libnvrtc.so.12 "$to/nvrtc/libnvrtc.so"
   cp -r data kernels "$to/"
   cp "$here/gpu.sh" "$to/gpu.sh"
 }
@@ -47,6 +51,7 @@ cd "$here"
 unset HANDGRAD_CUDA_DRIVER # the system's own
 export HANDGRAD_TEST_GPU=1 HANDGRAD_REQUIRE_ALL=1 HANDGRAD_DATA=$here/data HANDGRAD_CACHE=$here/cache
 export HANDGRAD_NVRTC=${HANDGRAD_NVRTC:-$here/nvrtc/libnvrtc.so.12}
+export LD_LIBRARY_PATH=${HANDGRAD_NVRTC%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 failed=0
 # run SECONDS TITLE COMMAND...: one section of the report.
@@ -68,7 +73,7 @@ run 20 "The device" ./handgrad devices
 run 240 "Tests: ops, layers, steps, training runs" ./test-cuda --test-threads 1 --nocapture
 run 30 "Tests: every rung of the ladder" ./test-cuda_gemm --test-threads 1 --nocapture
 run 40 "Tests: a step allocates nothing" ./test-allocations
-run 120 "Kernels: time, roofline, cuBLAS" ./handgrad bench --kernels --device cuda:0
+run 200 "Kernels: time, roofline, cuBLAS" ./handgrad bench --kernels --device cuda:0
 run 60 "Training: mnist" ./handgrad train mnist --epochs 3 --verbose 2 --device cuda:0
 run 40 "Training: mnist-mlp" ./handgrad train mnist-mlp --epochs 5 --verbose 2 --device cuda:0
 run 40 "Training: mnist-lstm" ./handgrad train mnist-lstm --epochs 2 --verbose 2 --device cuda:0

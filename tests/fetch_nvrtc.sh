@@ -18,4 +18,6 @@ if [ ! -e "$library" ]; then
   rm -rf "$folder"
   mv "$new/$version" "$folder"
 fi
+# The name that is looked for first: with this folder in LD_LIBRARY_PATH, before any toolkit of the machine.
+ln -sf libnvrtc.so.12 "$(dirname "$library")/libnvrtc.so"
 echo "$PWD/$library"

@@ -18,7 +18,7 @@ if [ -z "${HANDGRAD_NVRTC:-}" ] && [ "$(uname -s)" = Linux ]; then
     [ "$HANDGRAD_REQUIRE_ALL" != 1 ] || exit 1
     unset HANDGRAD_NVRTC
   else
-    export HANDGRAD_NVRTC
+    export HANDGRAD_NVRTC LD_LIBRARY_PATH=${HANDGRAD_NVRTC%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
 fi
 if [ -z "${HANDGRAD_KERAS_PYTHON:-}" ]; then

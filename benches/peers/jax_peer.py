@@ -2,7 +2,8 @@
 
 What makes it fast: nothing returns to Python between steps, parameters and Adam's moments are updated in place, and the
 gather of a batch is inside too. Convolutions are spelled out as matrix products and pooling as a maximum over reshaped
-axes: on processors XLA's own convolution trains at a tenth of that speed.
+axes: on processors XLA's own convolution trains at a tenth of that speed. On a GPU it is XLA's own, and products are f32
+and not tf32.
 """
 
 import math
@@ -19,6 +20,7 @@ args = mnist.arguments()
 samples, batch = mnist.TASKS[args.task]
 steps = {"mlp": 1500, "mlp2": 328, "cnn": 39, "lstm": 39}[args.task]
 jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # for dropout: far less work than the default
+jax.config.update("jax_default_matmul_precision", "highest")
 random = np.random.default_rng(0)
 
 
@@ -41,6 +43,11 @@ def mlp(params, x, key):
 
 def convolution(params, x):
     """3 × 3, relu: the nine shifted images side by side, times the kernel as a matrix."""
+    if args.device != "cpu":
+        w, b = params
+        kernel = w.reshape(3, 3, x.shape[-1], -1)
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.nn.relu(lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=layout) + b)
     h, w = x.shape[1] - 2, x.shape[2] - 2
     patches = jnp.concatenate([x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)], axis=-1)
     return relu_dense(params, patches)

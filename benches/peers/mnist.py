@@ -24,6 +24,7 @@ def arguments():
     parser.add_argument("--data", default="data/mnist")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="for the peers that know GPUs")
     parser.add_argument("--form", default="", help="a variant that the peer has; the fastest is the default")
     return parser.parse_args()
 

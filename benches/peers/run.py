@@ -3,6 +3,7 @@
 
     python3 benches/peers/run.py                                   # everything: about an hour, the first time with 4 GB to fetch
     python3 benches/peers/run.py --tasks mlp --peers handgrad,torch --rounds 1 --seconds 3
+    python3 benches/peers/run.py --device cuda --peers handgrad,torch,torch-graph,jax      # on the first GPU
 """
 
 import argparse
@@ -36,12 +37,16 @@ PEERS = {
     "handgrad": ("handgrad", "", []),
     "torch": ("torch_peer.py", "", ["torch"]),
     "torch-compile": ("torch_peer.py", "compile", ["torch"]),
+    "torch-graph": ("torch_peer.py", "graph", ["torch"]),
     "jax": ("jax_peer.py", "", ["jax"]),
     "keras-tf": ("keras_peer.py", "", ["keras", "tensorflow-cpu"]),
     "keras-jax": ("keras_peer.py", "", ["keras", "jax"]),
     "burn": ("burn", "", ["burn"]),
     "candle": ("candle", "", ["candle-core"]),
 }
+
+# those whose programs know `--device`
+ON_GPUS = ["torch_peer.py", "jax_peer.py"]
 
 
 class NotRun(Exception):
@@ -86,7 +91,7 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def version(peer):
+def version(peer, python):
     """What of which version: from handgrad's Cargo.toml, the venv, or the crate's Cargo.lock."""
     program, _, parts = PEERS[peer]
     if program == "handgrad":
@@ -95,7 +100,7 @@ def version(peer):
         lock = (HERE / program / "Cargo.lock").read_text()
         return re.search(rf'name = "{parts[0]}"\nversion = "(.*)"', lock)[1]
     ask = "import importlib.metadata as m, sys; print(*(m.version(p) for p in sys.argv[1:]))"
-    found = run([PYTHON, "-c", ask, *parts]).split()
+    found = run([python, "-c", ask, *parts]).split()
     return found[0] if len(found) == 1 else ", ".join(" ".join(pair) for pair in zip(parts, found))
 
 
@@ -106,14 +111,16 @@ def train(peer, task, args, epochs):
     # the cores too, for those whose pools follow the machine's
     cores = sorted(os.sched_getaffinity(0))[: args.threads]
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "MATMUL_NUM_THREADS", "CANDLE_NUM_THREADS"]
+    env = {
+        **os.environ,
+        **dict.fromkeys(names, threads),
+        "KERAS_BACKEND": "jax" if peer == "keras-jax" else "tensorflow",
+        "JAX_PLATFORMS": args.device,
+    }
+    if args.device == "cpu":
+        env["CUDA_VISIBLE_DEVICES"] = ""
     options = {
-        "env": {
-            **os.environ,
-            **dict.fromkeys(names, threads),
-            "KERAS_BACKEND": "jax" if peer == "keras-jax" else "tensorflow",
-            "JAX_PLATFORMS": "cpu",
-            "CUDA_VISIBLE_DEVICES": "",
-        },
+        "env": env,
         "preexec_fn": lambda: os.sched_setaffinity(0, cores),
         "timeout": 600 + 10 * args.seconds,
     }
@@ -121,15 +128,20 @@ def train(peer, task, args, epochs):
         preset, samples, _ = TASKS[task]
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             command = [ROOT / "target/release/handgrad", "train", preset, "--data", args.data, "--epochs", epochs]
-            run([*command, "--threads", threads, "--device", "cpu", "--verbose", 0, "--json", file.name], **options)
+            device = "cpu" if args.device == "cpu" else "cuda:0"
+            run([*command, "--threads", threads, "--device", device, "--verbose", 0, "--json", file.name], **options)
             history = json.load(open(file.name))["epochs"]
         return {
             "rates": [samples / epoch["seconds"] for epoch in history[1:]] or [samples / history[0]["seconds"]],
             "loss": history[-1]["loss"],
             "epochs": len(history),
         }
-    start = [PYTHON, HERE / program] if program.endswith(".py") else [BUILT / f"rust/release/{program}-peer"]
+    start = [args.python, HERE / program] if program.endswith(".py") else [BUILT / f"rust/release/{program}-peer"]
     rest = [task, "--data", args.data, "--seconds", args.seconds, "--threads", threads, *(["--form", form] if form else [])]
+    if program in ON_GPUS:
+        rest += ["--device", args.device]
+    elif args.device != "cpu":
+        raise NotRun("not made for GPUs here")
     return json.loads(run([*start, *rest], **options).splitlines()[-1])
 
 
@@ -142,7 +154,7 @@ def compare(task, args):
             if "not_run" in result:
                 continue
             try:
-                result["version"] = version(peer)
+                result["version"] = version(peer, args.python)
                 if peer == "handgrad" and not epochs:
                     # it counts in whole epochs: how many are so many seconds?
                     epochs = 1 + math.ceil(args.seconds * train(peer, task, args, 1)["rates"][0] / TASKS[task][1])
@@ -184,13 +196,17 @@ def table(task, results):
 
 def machine(args):
     """Date, processor, threads, tools: the header of the result."""
+    how = f"{args.rounds} rounds of {args.seconds:g} s, Python {platform.python_version()}"
+    date = f"{datetime.date.today():%-d %B %Y}"
+    if args.device != "cpu":
+        gpu = run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]).splitlines()[0]
+        return f"{date}, {gpu.replace(', ', ', driver ')}, {args.threads} threads of the host, {how}"
     info = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.*)", info)
     flags = re.search(r"^flags\s*: (.*)", info, re.M)
     isa = [name for name, flag in [("avx2", "avx2"), ("fma", "fma"), ("avx512", "avx512f")] if flags and flag in flags[1].split()]
     return (
-        f"{datetime.date.today():%-d %B %Y}, {model[1] if model else platform.machine()} ({', '.join(isa)}), "
-        f"{args.threads} threads, {args.rounds} rounds of {args.seconds:g} s, Python {platform.python_version()}, "
+        f"{date}, {model[1] if model else platform.machine()} ({', '.join(isa)}), {args.threads} threads, {how}, "
         f"{run(['rustc', '--version']).split(' (')[0]}"
     )
 
@@ -199,15 +215,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = lambda known: lambda text: [n if n in known else parser.error(f"no such thing: {n}") for n in text.split(",")]
     parser.add_argument("--tasks", type=names(TASKS), default=list(TASKS), help=",".join(TASKS))
-    parser.add_argument("--peers", type=names(PEERS), default=list(PEERS), help=",".join(PEERS))
+    parser.add_argument("--peers", type=names(PEERS), help=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each process trains after its warm-up")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--python", type=Path, default=PYTHON, help="one that has the packages, instead of an environment of its own")
     parser.add_argument("--data", type=Path, default=ROOT / "data/mnist")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--skip-install", action="store_true", help="take what earlier runs installed and built")
     args = parser.parse_args()
+    if not args.peers:
+        able = lambda program: args.device == "cpu" or program in ["handgrad", *ON_GPUS]
+        args.peers = [p for p, (program, form, _) in PEERS.items() if able(program) and (args.device, form) != ("cpu", "graph")]
     args.data = args.data.resolve()
     args.markdown, args.json = (p and p.resolve() for p in (args.markdown, args.json))
     if not args.skip_install:

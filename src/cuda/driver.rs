@@ -46,6 +46,8 @@ pub(super) fn failed(what: &str, error: result::DriverError) -> Error {
 struct Library {
     variable: &'static str,
     what: &'static str,
+    /// The name that cudarc looks for first.
+    link: &'static str,
     /// Why and what to do, if it is nowhere.
     absent: [&'static str; 2],
     /// Whether cudarc finds it.
@@ -59,6 +61,7 @@ struct Library {
 const THE_DRIVER: Library = Library {
     variable: DRIVER,
     what: "a CUDA driver",
+    link: "libcuda.so",
     absent: [
         "no CUDA driver: libcuda is not on this machine",
         "install NVIDIA's driver, or use --device cpu",
@@ -112,6 +115,7 @@ const THE_DRIVER: Library = Library {
 const THE_COMPILER: Library = Library {
     variable: NVRTC,
     what: "NVRTC",
+    link: "libnvrtc.so",
     absent: [
         "no NVRTC, the library that compiles the kernels: libnvrtc is not on this machine",
         "install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc-cu12` and name its libnvrtc.so.12 with \
@@ -168,10 +172,27 @@ impl Library {
                 format!("correct {}, or unset it to use the system's", self.variable),
             )
         };
-        open(path.as_os_str()).map_err(|e| problem(e.to_string()))?;
+        let named = open(path.as_os_str()).map_err(|e| problem(e.to_string()))?;
         match (self.present)() {
-            true => Ok(()),
+            true => self.is_in_use(named, path),
             false => Err(problem("it is another library".into())),
+        }
+    }
+
+    /// An error if cudarc, which looks for a list of names, found another library than the one at `path`.
+    fn is_in_use(&self, library: &libloading::Library, path: &Path) -> Result<()> {
+        // SAFETY: the addresses are compared and not used.
+        let address =
+            |l: &libloading::Library| unsafe { l.get::<*const ()>(self.functions[0].as_bytes()) }.map(|f| *f);
+        match (address(library), address((self.get)())) {
+            (Ok(a), Ok(b)) if std::ptr::eq(a, b) => Ok(()),
+            _ => Err(missing(
+                format!("{} is not what loads: this system has another {}", path.display(), self.link),
+                format!(
+                    "unset {} to use the system's, or put a link {} to the file into a folder of LD_LIBRARY_PATH",
+                    self.variable, self.link
+                ),
+            )),
         }
     }
 
@@ -186,10 +207,9 @@ impl Library {
 }
 
 /// Opens a library and never lets go of it.
-fn open(path: &OsStr) -> std::result::Result<(), libloading::Error> {
+fn open(path: &OsStr) -> std::result::Result<&'static libloading::Library, libloading::Error> {
     // SAFETY: loading runs the library's initialisers; the user names the file, or it is the toolkit's own.
-    std::mem::forget(unsafe { libloading::Library::new(path)? });
-    Ok(())
+    Ok(Box::leak(Box::new(unsafe { libloading::Library::new(path)? })))
 }
 
 /// Loads a driver and NVRTC by path, whatever the environment says: for programs that bring their own. Whoever has
@@ -199,12 +219,15 @@ fn open(path: &OsStr) -> std::result::Result<(), libloading::Error> {
 /// One of them cannot be loaded.
 pub fn use_libraries(driver: &Path, nvrtc: &Path) -> Result<()> {
     for (path, library) in [(driver, THE_DRIVER), (nvrtc, THE_COMPILER)] {
-        open(path.as_os_str()).map_err(|e| {
+        let loaded = open(path.as_os_str()).map_err(|e| {
             missing(
                 format!("{} cannot be loaded as {}: {e}", path.display(), library.what),
                 "name another file",
             )
         })?;
+        if (library.present)() {
+            library.is_in_use(loaded, path)?;
+        }
     }
     Ok(())
 }

@@ -47,28 +47,52 @@ impl Exercise {
     }
 }
 
-/// Collects exercises, with tensors of random numbers.
+/// Hands out exercises one by one, with tensors of random numbers: no more than two are on the device at once.
 struct Course<'a> {
     device: &'a Device,
     rng: Rng,
-    all: Vec<Exercise>,
+    /// Normal numbers, and some in ½ .. 1½, that all tensors are pieces of: drawing gigabytes takes minutes.
+    drawn: [Tensor; 2],
+    /// The latest exercise, whose author may not be done with it.
+    pending: Option<Exercise>,
+    visit: &'a mut dyn FnMut(Exercise) -> Result<()>,
 }
 
-impl Course<'_> {
+/// How many numbers are drawn.
+const DRAWN: usize = 1 << 20;
+
+impl<'a> Course<'a> {
+    fn new(device: &'a Device, visit: &'a mut dyn FnMut(Exercise) -> Result<()>) -> Result<Course<'a>> {
+        let mut rng = Rng::new(1, 0);
+        let normal: Vec<f32> = (0..DRAWN).map(|_| rng.normal() as f32).collect();
+        let positive: Vec<f32> = (0..DRAWN).map(|_| 0.5 + rng.uniform() as f32).collect();
+        let mut drawn = [device.zeros([DRAWN].into())?, device.zeros([DRAWN].into())?];
+        drawn[0].view_mut().write_f32(&normal)?;
+        drawn[1].view_mut().write_f32(&positive)?;
+        Ok(Course { device, rng, drawn, pending: None, visit })
+    }
+
     fn normal(&mut self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = shape.into();
-        let values: Vec<f32> = (0..shape.len()).map(|_| self.rng.normal() as f32).collect();
-        let mut t = self.device.zeros(shape)?;
-        t.view_mut().write_f32(&values)?;
-        Ok(t)
+        self.piece(0, shape.into())
     }
 
     /// Numbers in ½ .. 1½.
     fn positive(&mut self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = shape.into();
-        let values: Vec<f32> = (0..shape.len()).map(|_| 0.5 + self.rng.uniform() as f32).collect();
+        self.piece(1, shape.into())
+    }
+
+    /// A tensor of drawn numbers, from a random place on.
+    fn piece(&mut self, which: usize, shape: Shape) -> Result<Tensor> {
         let mut t = self.device.zeros(shape)?;
-        t.view_mut().write_f32(&values)?;
+        let all = self.drawn[which].view();
+        let mut rest = t.view_mut().reshape([shape.len()])?;
+        let mut at = self.rng.below(DRAWN as u64) as usize;
+        while rest.len() > 0 {
+            let len = rest.len().min(DRAWN - at);
+            let (piece, others) = rest.split([len])?;
+            self.device.copy(all.rows(at..at + len)?, piece)?;
+            (rest, at) = (others, 0);
+        }
         Ok(t)
     }
 
@@ -85,18 +109,16 @@ impl Course<'_> {
         name: impl Into<String>,
         numbers: usize,
         mut run: impl FnMut(&Device) -> Result<()> + 'static,
-    ) -> &mut Exercise {
+    ) -> Result<&mut Exercise> {
+        self.hand_out()?;
         let device = self.device.clone();
         let run = Box::new(move || run(&device));
-        self.all.push(Exercise {
-            name: name.into(),
-            flops: 0.0,
-            bytes: 4.0 * numbers as f64,
-            gemm: None,
-            run,
-        });
-        let last = self.all.len() - 1;
-        &mut self.all[last]
+        let bytes = 4.0 * numbers as f64;
+        Ok(self.pending.insert(Exercise { name: name.into(), flops: 0.0, bytes, gemm: None, run }))
+    }
+
+    fn hand_out(&mut self) -> Result<()> {
+        self.pending.take().map_or(Ok(()), |exercise| (self.visit)(exercise))
     }
 }
 
@@ -105,20 +127,37 @@ impl Course<'_> {
 /// # Errors
 /// The device is out of memory.
 pub fn exercises(cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
+    let mut all = Vec::new();
+    each_exercise(cuda, size, &mut |exercise| {
+        all.push(exercise);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Hands out the same exercises one by one, so that their tensors need not be on the device together.
+///
+/// # Errors
+/// The device is out of memory; those of `visit`.
+pub fn each_exercise(
+    cuda: &Arc<Cuda>,
+    size: Size,
+    visit: &mut dyn FnMut(Exercise) -> Result<()>,
+) -> Result<()> {
     let device = &Device::from_shared(cuda.clone());
-    let mut c = Course { device, rng: Rng::new(1, 0), all: Vec::new() };
-    elementwise(&mut c, size)?;
-    products(&mut c, size)?;
-    ladder(&mut c, cuda, size)?;
-    rungs(&mut c, cuda, size)?;
-    activations(&mut c, size)?;
-    windows(&mut c, size)?;
-    normalization(&mut c, size)?;
-    recurrent(&mut c, size)?;
-    losses(&mut c, size)?;
-    scores(&mut c, size)?;
-    updates(&mut c, size)?;
-    Ok(c.all)
+    let c = &mut Course::new(device, visit)?;
+    elementwise(c, size)?;
+    products(c, size)?;
+    ladder(c, cuda, size)?;
+    rungs(c, cuda, size)?;
+    activations(c, size)?;
+    windows(c, size)?;
+    normalization(c, size)?;
+    recurrent(c, size)?;
+    losses(c, size)?;
+    scores(c, size)?;
+    updates(c, size)?;
+    c.hand_out()
 }
 
 /// The small number in software, the large one on a GPU.
@@ -134,42 +173,42 @@ fn elementwise(c: &mut Course, size: Size) -> Result<()> {
     let mut y = c.normal([n / 4096, 1024])?;
     c.add(format!("load_rows {}", y.shape()), n / 4 + n / 16, move |dev| {
         dev.load_rows(HostRows::U8 { bytes: &bytes, scale: 1.0 / 255.0 }, &order, y.view_mut())
-    });
+    })?;
     let mut y = c.normal([n])?;
-    c.add(format!("fill {n}"), n, move |dev| dev.fill(0.5, y.view_mut()));
+    c.add(format!("fill {n}"), n, move |dev| dev.fill(0.5, y.view_mut()))?;
     let (x, mut y) = (c.normal([n])?, c.normal([n])?);
-    c.add(format!("copy {n}"), 2 * n, move |dev| dev.copy(x.view(), y.view_mut()));
+    c.add(format!("copy {n}"), 2 * n, move |dev| dev.copy(x.view(), y.view_mut()))?;
     let mut y = c.normal([n])?;
-    c.add(format!("scale {n}"), 2 * n, move |dev| dev.scale(0.999, y.view_mut()));
+    c.add(format!("scale {n}"), 2 * n, move |dev| dev.scale(0.999, y.view_mut()))?;
     let (x, mut y) = (c.normal([n])?, c.normal([n])?);
-    c.add(format!("add_scaled {n}"), 3 * n, move |dev| dev.add_scaled(0.01, x.view(), y.view_mut()));
+    c.add(format!("add_scaled {n}"), 3 * n, move |dev| dev.add_scaled(0.01, x.view(), y.view_mut()))?;
     let (x, mut y) = (c.normal([n])?, c.normal([n])?);
-    c.add(format!("interpolate {n}"), 3 * n, move |dev| dev.interpolate(0.01, x.view(), y.view_mut()));
+    c.add(format!("interpolate {n}"), 3 * n, move |dev| dev.interpolate(0.01, x.view(), y.view_mut()))?;
     let (x, mut y) = (c.positive([n])?, c.normal([n])?);
-    c.add(format!("multiply {n}"), 3 * n, move |dev| dev.multiply(x.view(), y.view_mut()));
+    c.add(format!("multiply {n}"), 3 * n, move |dev| dev.multiply(x.view(), y.view_mut()))?;
     let mut y = c.normal([n])?;
-    c.add(format!("clamp {n}"), 2 * n, move |dev| dev.clamp(-1.0, 1.0, y.view_mut()));
+    c.add(format!("clamp {n}"), 2 * n, move |dev| dev.clamp(-1.0, 1.0, y.view_mut()))?;
     for rest in [1, 32] {
         let (x, mut y) = (c.normal([rows, cols / rest, rest])?, c.normal([cols / rest, rows, rest])?);
         let name = format!("swap_axes {}", x.shape());
-        c.add(name, 2 * rows * cols, move |dev| dev.swap_axes(x.view(), y.view_mut()));
+        c.add(name, 2 * rows * cols, move |dev| dev.swap_axes(x.view(), y.view_mut()))?;
     }
     let (x, mut y) = (c.normal([rows, cols])?, c.normal([rows, 2 * cols])?);
     c.add(format!("copy_columns {}", x.shape()), 2 * rows * cols, move |dev| {
         dev.copy_columns(x.view(), 0, y.view_mut(), cols, cols)
-    });
+    })?;
     let (b, mut y) = (c.normal([cols])?, c.normal([rows, cols])?);
     c.add(format!("add_bias {}", y.shape()), 2 * rows * cols, move |dev| {
         dev.add_bias(b.view(), y.view_mut())
-    });
+    })?;
     for (rows, cols) in [(rows, cols), (rows * cols / 32, 32)] {
         let (x, mut y) = (c.normal([rows, cols])?, c.normal([cols])?);
         let name = format!("sum_rows {}", x.shape());
-        c.add(name, rows * cols, move |dev| dev.sum_rows(x.view(), y.view_mut()));
+        c.add(name, rows * cols, move |dev| dev.sum_rows(x.view(), y.view_mut()))?;
     }
     let (x, mut y) = (c.normal([n])?, c.normal([n])?);
     let noise = Noise { seed: 1, layer: 2, step: 3 };
-    c.add(format!("dropout {n}"), 2 * n, move |dev| dev.dropout(0.3, noise, x.view(), y.view_mut()));
+    c.add(format!("dropout {n}"), 2 * n, move |dev| dev.dropout(0.3, noise, x.view(), y.view_mut()))?;
     Ok(())
 }
 
@@ -186,7 +225,7 @@ fn products(c: &mut Course, size: Size) -> Result<()> {
             let numbers = m * k + k * n + m * n;
             let e = c.add(format!("gemm {name} {m} × {n} × {k}"), numbers, move |dev| {
                 dev.gemm(g, a.view(), b.view(), y.view_mut())
-            });
+            })?;
             (e.flops, e.gemm) = (2.0 * (m * n * k) as f64, (name == "nn").then_some([m, n, k]));
         }
     }
@@ -194,7 +233,7 @@ fn products(c: &mut Course, size: Size) -> Result<()> {
     let (x, w, b, mut y) = (c.normal([m, k])?, c.normal([k, n])?, c.normal([n])?, c.normal([m, n])?);
     let e = c.add(format!("dense relu {m} × {n} × {k}"), m * k + k * n + n + m * n, move |dev| {
         dev.dense(Activation::Relu, x.view(), w.view(), Some(b.view()), y.view_mut())
-    });
+    })?;
     e.flops = 2.0 * (m * n * k) as f64;
     Ok(())
 }
@@ -208,7 +247,7 @@ fn ladder(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
             let cuda = cuda.clone();
             let e = c.add(format!("rung {rung} {name} {side}³"), 3 * side * side, move |_| {
                 cuda.gemm_with(rung, g, a.view(), b.view(), y.view_mut())
-            });
+            })?;
             (e.flops, e.gemm) = (2.0 * (side as f64).powi(3), (name == "nn").then_some([side; 3]));
         }
     }
@@ -218,7 +257,7 @@ fn ladder(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
     let numbers = products * (m * k + k * n + m * n);
     c.add(format!("gemm batched {products} × {m} × {n} × {k}"), numbers, move |_| {
         cuda.gemm_batched(Gemm::nn(), a.view(), b.view(), y.view_mut())
-    })
+    })?
     .flops = 2.0 * (products * m * n * k) as f64;
     Ok(())
 }
@@ -228,7 +267,7 @@ fn rungs(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
     let (mut y, a, b) = (c.normal([50, 30])?, c.normal([50, 0])?, c.normal([0, 30])?);
     c.add("gemm without steps", 2 * 1500, move |dev| {
         dev.gemm(Gemm::nn().add(), a.view(), b.view(), y.view_mut())
-    });
+    })?;
     let (n, side, channels) = (pick(size, 1, 256), pick(size, 12, 56), pick(size, 8, 64));
     let w = Window::new([side, side, channels].into(), &[3, 3], &[1, 1], &[1, 1], Padding::Same)?;
     let (images, maps) = (Shape::from([n, side, side, channels]), Shape::from([n, side, side, channels]));
@@ -240,19 +279,19 @@ fn rungs(c: &mut Course, cuda: &Arc<Cuda>, size: Size) -> Result<()> {
         let name = format!("conv 3×3 {images} on {rung}");
         c.add(name, numbers, move |_| {
             gpu.conv_with(rung, &w, Activation::Relu, x.view(), k.view(), None, y.view_mut())
-        })
+        })?
         .flops = flops;
         let (x, dz, mut dk, gpu) = (c.normal(images)?, c.normal(maps)?, c.normal(kernel)?, cuda.clone());
         let name = format!("conv 3×3 {images} backward, kernel, on {rung}");
         c.add(name, numbers, move |_| {
             gpu.conv_backward_kernel_with(rung, &w, x.view(), dz.view(), dk.view_mut())
-        })
+        })?
         .flops = flops;
         let (dz, k, mut dx, gpu) = (c.normal(maps)?, c.normal(kernel)?, c.normal(images)?, cuda.clone());
         let name = format!("conv 3×3 {images} backward, input, on {rung}");
         c.add(name, numbers, move |_| {
             gpu.conv_backward_input_with(rung, &w, dz.view(), k.view(), dx.view_mut())
-        })
+        })?
         .flops = flops;
     }
     Ok(())
@@ -269,15 +308,15 @@ fn activations(c: &mut Course, size: Size) -> Result<()> {
             let (x, mut y) = (c.normal([rows, width])?, c.normal([rows, width])?);
             let numbers = rows * width;
             let shape = if width == 1 { rows.to_string() } else { y.shape().to_string() };
-            let keep = x.view().values()?;
-            c.add(format!("{name} {shape}"), 2 * numbers, move |dev| dev.activate(f, y.view_mut()));
-            let mut y = c.device.tensor([rows, width], &keep)?;
+            c.add(format!("{name} {shape}"), 2 * numbers, move |dev| dev.activate(f, y.view_mut()))?;
+            let mut y = c.device.zeros([rows, width].into())?;
+            c.device.copy(x.view(), y.view_mut())?;
             c.device.activate(f, y.view_mut())?;
             let mut d = c.normal([rows, width])?;
             let inputs = 3 + usize::from(f.needs_input());
             c.add(format!("{name} backward {shape}"), inputs * numbers, move |dev| {
                 dev.activation_backward(f, Some(x.view()), y.view(), d.view_mut())
-            });
+            })?;
         }
     }
     Ok(())
@@ -313,46 +352,46 @@ fn windows(c: &mut Course, size: Size) -> Result<()> {
                 scratch.view_mut(),
                 y.view_mut(),
             )
-        })
+        })?
         .flops = flops;
         let (x, dz, mut scratch) =
             (c.normal([n, h, v, ch])?, c.normal([n, oh, ow, filters])?, c.normal([words])?);
         let mut dk = c.normal(kernel)?;
         c.add(format!("conv backward kernel {what}"), images + maps + weights, move |dev| {
             dev.conv_backward_kernel(&w, x.view(), dz.view(), scratch.view_mut(), dk.view_mut())
-        })
+        })?
         .flops = flops;
         let (k, dz, mut scratch) = (c.normal(kernel)?, c.normal([n, oh, ow, filters])?, c.normal([words])?);
         let mut dx = c.normal([n, h, v, ch])?;
         c.add(format!("conv backward input {what}"), images + maps + weights, move |dev| {
             dev.conv_backward_input(&w, dz.view(), k.view(), scratch.view_mut(), dx.view_mut())
-        })
+        })?
         .flops = flops;
     }
     let w = same([13, 13, 8], 3, 1, Padding::Valid)?;
     let (images, cols) = (n * w.input_len(), n * w.positions() * w.taps());
     let (x, mut y) = (c.normal([n, 13, 13, 8])?, c.normal([n * w.positions(), w.taps()])?);
-    c.add("im2col 13×13×8", images + cols, move |dev| dev.im2col(&w, x.view(), y.view_mut()));
+    c.add("im2col 13×13×8", images + cols, move |dev| dev.im2col(&w, x.view(), y.view_mut()))?;
     let (x, mut y) = (c.normal([n * w.positions(), w.taps()])?, c.normal([n, 13, 13, 8])?);
-    c.add("col2im 13×13×8", images + cols, move |dev| dev.col2im(&w, x.view(), y.view_mut()));
+    c.add("col2im 13×13×8", images + cols, move |dev| dev.col2im(&w, x.view(), y.view_mut()))?;
 
     let w = same([26, 26, 32], 2, 2, Padding::Valid)?;
     let (images, maps) = (n * w.input_len(), n * w.positions() * 32);
     let (x, mut y) = (c.normal([n, 26, 26, 32])?, c.normal([n, 13, 13, 32])?);
     c.device.max_pool(&w, x.view(), y.view_mut())?;
     let highest = c.device.tensor([n, 13, 13, 32], &y.view().values()?)?;
-    c.add("max_pool 26×26×32", images + maps, move |dev| dev.max_pool(&w, x.view(), y.view_mut()));
+    c.add("max_pool 26×26×32", images + maps, move |dev| dev.max_pool(&w, x.view(), y.view_mut()))?;
     let (dy, mut dx) = (c.normal([n, 13, 13, 32])?, c.normal([n, 26, 26, 32])?);
     let x = c.normal([n, 26, 26, 32])?;
     c.add("max_pool backward 26×26×32", 2 * images + 2 * maps, move |dev| {
         dev.max_pool_backward(&w, x.view(), highest.view(), dy.view(), dx.view_mut())
-    });
+    })?;
     let (x, mut y) = (c.normal([n, 26, 26, 32])?, c.normal([n, 13, 13, 32])?);
-    c.add("average_pool 26×26×32", images + maps, move |dev| dev.average_pool(&w, x.view(), y.view_mut()));
+    c.add("average_pool 26×26×32", images + maps, move |dev| dev.average_pool(&w, x.view(), y.view_mut()))?;
     let (dy, mut dx) = (c.normal([n, 13, 13, 32])?, c.normal([n, 26, 26, 32])?);
     c.add("average_pool backward 26×26×32", images + maps, move |dev| {
         dev.average_pool_backward(&w, dy.view(), dx.view_mut())
-    });
+    })?;
     Ok(())
 }
 
@@ -363,7 +402,7 @@ fn normalization(c: &mut Course, size: Size) -> Result<()> {
         let (x, mut mean, mut variance) = (c.normal(shape)?, c.normal([cols])?, c.normal([cols])?);
         c.add(format!("moments {shape}"), numbers, move |dev| {
             dev.moments(x.view(), mean.view_mut(), variance.view_mut())
-        });
+        })?;
         let mut parts = || -> Result<[Tensor; 4]> {
             Ok([c.normal([cols])?, c.positive([cols])?, c.normal([cols])?, c.normal([cols])?])
         };
@@ -375,13 +414,13 @@ fn normalization(c: &mut Course, size: Size) -> Result<()> {
         }
         c.add(format!("normalize {shape}"), 2 * numbers, move |dev| {
             dev.normalize(&affine(&forward), x.view(), y.view_mut())
-        });
+        })?;
         let (x, dy, mut dx) = (c.normal(shape)?, c.normal(shape)?, c.normal(shape)?);
         let (mut dgamma, mut dbeta) = (c.normal([cols])?, c.normal([cols])?);
         c.add(format!("normalize backward {shape}"), 3 * numbers, move |dev| {
             let (dgamma, dbeta, dx) = (dgamma.view_mut(), dbeta.view_mut(), Some(dx.view_mut()));
             dev.normalize_backward(&affine(&backward), x.view(), dy.view(), dgamma, dbeta, dx)
-        });
+        })?;
     }
     Ok(())
 }
@@ -393,7 +432,7 @@ fn recurrent(c: &mut Course, size: Size) -> Result<()> {
     let (mut now, mut h) = (c.normal([n, u])?, c.normal([n, u])?);
     c.add(format!("lstm_step {n} × {u}"), 11 * n * u, move |dev| {
         dev.lstm_step(acts, gates.view_mut(), Some(before.view()), now.view_mut(), h.view_mut())
-    });
+    })?;
     let (mut gates, before, now) = (c.positive([n, 4 * u])?, c.normal([n, u])?, c.normal([n, u])?);
     let (dh, mut dc) = (c.normal([n, u])?, c.normal([n, u])?);
     c.add(format!("lstm_step backward {n} × {u}"), 13 * n * u, move |dev| {
@@ -405,17 +444,17 @@ fn recurrent(c: &mut Course, size: Size) -> Result<()> {
             dh.view(),
             dc.view_mut(),
         )
-    });
+    })?;
     let (mut gates, inner) = (c.normal([n, 3 * u])?, c.normal([n, 3 * u])?);
     let (before, mut h) = (c.normal([n, u])?, c.normal([n, u])?);
     c.add(format!("gru_step {n} × {u}"), 11 * n * u, move |dev| {
         dev.gru_step(acts, gates.view_mut(), inner.view(), Some(before.view()), h.view_mut())
-    });
+    })?;
     let (mut gates, mut inner) = (c.positive([n, 3 * u])?, c.normal([n, 3 * u])?);
     let (before, mut dh) = (c.normal([n, u])?, c.normal([n, u])?);
     c.add(format!("gru_step backward {n} × {u}"), 13 * n * u, move |dev| {
         dev.gru_step_backward(acts, gates.view_mut(), inner.view_mut(), Some(before.view()), dh.view_mut())
-    });
+    })?;
     Ok(())
 }
 
@@ -444,7 +483,7 @@ fn losses(c: &mut Course, size: Size) -> Result<()> {
             let target = if sparse { Target::Labels(labels.view()) } else { Target::Values(values.view()) };
             let term = LossTerm { loss, folded, target, weights: None, scale: 1.0 / rows as f64 };
             dev.loss_step(&term, z.view(), y.view_mut(), losses.view_mut(), dz.view_mut())
-        });
+        })?;
     }
     for name in Loss::NAMES {
         let loss = named(name)?;
@@ -459,16 +498,20 @@ fn losses(c: &mut Course, size: Size) -> Result<()> {
                 let target =
                     if sparse { Target::Labels(labels.view()) } else { Target::Values(values.view()) };
                 dev.loss(loss, p.view(), target, losses.view_mut())
-            });
+            })?;
             let (p, values, labels) = (c.positive(shape)?, c.positive(shape)?, c.labels(rows, classes)?);
             let (mut d, weights) = (c.normal(shape)?, c.positive([rows])?);
-            c.add(format!("loss backward {loss} {shape}"), 2 * rows * classes + targets + rows, move |dev| {
-                let target =
-                    if sparse { Target::Labels(labels.view()) } else { Target::Values(values.view()) };
-                let (folded, weights) = (Activation::Linear, Some(weights.view()));
-                let term = LossTerm { loss, folded, target, weights, scale: 1.0 / rows as f64 };
-                dev.loss_backward(&term, p.view(), d.view_mut())
-            });
+            c.add(
+                format!("loss backward {loss} {shape}"),
+                2 * rows * classes + targets + rows,
+                move |dev| {
+                    let target =
+                        if sparse { Target::Labels(labels.view()) } else { Target::Values(values.view()) };
+                    let (folded, weights) = (Activation::Linear, Some(weights.view()));
+                    let term = LossTerm { loss, folded, target, weights, scale: 1.0 / rows as f64 };
+                    dev.loss_backward(&term, p.view(), d.view_mut())
+                },
+            )?;
         }
     }
     Ok(())
@@ -487,7 +530,7 @@ fn scores(c: &mut Course, size: Size) -> Result<()> {
             c.add(format!("score {score:?} {shape}"), (2 + usize::from(!sparse) * 9) * rows, move |dev| {
                 let target = if sparse { Target::Labels(labels.view()) } else { Target::Values(t.view()) };
                 dev.score(score, p.view(), target, out.view_mut())
-            });
+            })?;
         }
     }
     for sparse in [false, true] {
@@ -496,21 +539,21 @@ fn scores(c: &mut Course, size: Size) -> Result<()> {
         c.add(format!("count_classes {shape}"), rows * classes, move |dev| {
             let target = if sparse { Target::Labels(labels.view()) } else { Target::Values(t.view()) };
             dev.count_classes(None, p.view(), target, counts.view_mut())
-        });
+        })?;
         let (p, t, labels) = (c.normal(shape)?, c.normal(shape)?, c.labels(rows, classes)?);
         let mut counts = c.device.zeros(Shape::from([classes, classes]))?;
         c.add(format!("count_pairs {shape}"), rows * classes, move |dev| {
             let target = if sparse { Target::Labels(labels.view()) } else { Target::Values(t.view()) };
             dev.count_pairs(p.view(), target, counts.view_mut())
-        });
+        })?;
     }
     let n = pick(size, 1 << 16, 1 << 26);
     let (x, w, mut acc) = (c.normal([n])?, c.positive([n])?, c.device.zeros(Shape::from([2]))?);
     c.add(format!("accumulate {n}"), 2 * n, move |dev| {
         dev.accumulate(x.view(), Some(w.view()), acc.view_mut())
-    });
+    })?;
     let (x, mut acc) = (c.normal([n])?, c.device.zeros(Shape::from([2]))?);
-    c.add(format!("accumulate_squares {n}"), n, move |dev| dev.accumulate_squares(x.view(), acc.view_mut()));
+    c.add(format!("accumulate_squares {n}"), n, move |dev| dev.accumulate_squares(x.view(), acc.view_mut()))?;
     Ok(())
 }
 
@@ -540,9 +583,9 @@ fn updates(c: &mut Course, size: Size) -> Result<()> {
         }
         c.add(format!("update {name} {n}"), (3 + 2 * rule.slots()) * n, move |dev| {
             dev.update(&Update { decay: 1e-5, rule }, value.view_mut(), grad.view(), &mut slots)
-        });
+        })?;
     }
     let (acc, mut y) = (c.positive([2])?, c.normal([n])?);
-    c.add(format!("limit_norm {n}"), 2 * n, move |dev| dev.limit_norm(0.9, acc.view(), y.view_mut()));
+    c.add(format!("limit_norm {n}"), 2 * n, move |dev| dev.limit_norm(0.9, acc.view(), y.view_mut()))?;
     Ok(())
 }

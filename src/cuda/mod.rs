@@ -62,7 +62,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stream::Stream;
 
 pub use driver::{DRIVER, Facts, NVRTC, use_libraries};
-pub use exercises::{Exercise, Size, exercises};
+pub use exercises::{Exercise, Size, each_exercise, exercises};
 pub use gemm::Rung;
 pub use inspect::{ARCHITECTURES, KernelFacts, inspect};
 pub use module::{KERNELS, KernelFile, Sources};

@@ -70,8 +70,8 @@ struct Step {
     graph: Option<Graph>,
 }
 
-/// A chain of kernels that the driver launches at once.
-struct Graph {
+/// Kernels that the driver launches at once.
+pub(super) struct Graph {
     graph: sys::CUgraph,
     nodes: Vec<sys::CUgraphNode>,
     exec: sys::CUgraphExec,
@@ -209,8 +209,30 @@ impl Stream {
             }
         }
         let Some(graph) = &step.graph else { return Ok(()) };
+        self.play(graph)
+    }
+
+    /// What `work` asks the driver for on this stream, itself and not through us, as a graph.
+    pub(super) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+        let problem = |e| failed("capture a graph", e);
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        // SAFETY: the stream lives; what was captured is destroyed with the graph.
+        unsafe {
+            result::stream::begin_capture(self.raw, mode).map_err(problem)?;
+            let worked = work();
+            let graph = result::stream::end_capture(self.raw).map_err(problem)?;
+            let mut graph = Graph { graph, nodes: Vec::new(), exec: std::ptr::null_mut() };
+            worked?;
+            let flags = sys::CUgraphInstantiate_flags(0);
+            graph.exec = result::graph::instantiate(graph.graph, flags).map_err(problem)?;
+            Ok(graph)
+        }
+    }
+
+    /// Launches a graph after all that was asked for before.
+    pub(super) fn play(&self, graph: &Graph) -> Result<()> {
         // SAFETY: graph and stream live.
-        unsafe { result::graph::launch(graph.exec, self.raw) }.map_err(|e| failed("launch a step's graph", e))
+        unsafe { result::graph::launch(graph.exec, self.raw) }.map_err(|e| failed("launch a graph", e))
     }
 
     /// Hands over what was recorded so far; the rest of the step is launched as it comes.

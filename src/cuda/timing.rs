@@ -52,23 +52,67 @@ impl Stopwatch<'_> {
         Ok(Stopwatch { cuda, start: event()?, end: event()?, flush })
     }
 
-    /// The median of `repeats` runs of `work`, in seconds; each on a cold L2 cache if `cold`.
+    /// The median time of `work` among others of its kind, in seconds: in a step, as a graph, with what it needs in the
+    /// L2 cache if it fits.
     ///
     /// # Errors
     /// Those of the work.
-    pub fn median(&self, repeats: usize, cold: bool, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    pub fn warm(&self, repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         let stream = &self.cuda.stream;
+        let mut step = || {
+            stream.begin_step()?;
+            (0..Self::IN_A_STEP).try_for_each(|_| work())?;
+            stream.end_step()
+        };
+        step()?; // compiles, allocates scratch
+        step()?; // builds the graph
+        let seconds = self.median(repeats, || Ok(()), step)?;
+        Ok(seconds / Self::IN_A_STEP as f64)
+    }
+
+    /// As [`Stopwatch::warm`], of work that goes to the driver past our own queue.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn foreign(&self, repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+        let stream = &self.cuda.stream;
+        work()?; // loads its kernels
+        stream.synchronize()?;
+        let graph = stream.capture(|| (0..Self::IN_A_STEP).try_for_each(|_| work()))?;
+        let seconds = self.median(repeats, || Ok(()), || stream.play(&graph))?;
+        Ok(seconds / Self::IN_A_STEP as f64)
+    }
+
+    /// The median time of `work` by itself with an L2 cache full of other things, in seconds.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn cold(&self, repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+        let stream = &self.cuda.stream;
+        work()?; // compiles, allocates scratch
+        // The device is busy with this while the host hands over what is timed.
+        let flush = || stream.clear(self.flush.ptr().0, 4 * self.flush.words());
+        self.median(repeats, flush, work)
+    }
+
+    /// How often a step does the work: the way from the host to the device is shared by so many.
+    const IN_A_STEP: usize = 10;
+
+    /// The median time of `work` after `before`, in seconds.
+    fn median(
+        &self,
+        repeats: usize,
+        mut before: impl FnMut() -> Result<()>,
+        mut work: impl FnMut() -> Result<()>,
+    ) -> Result<f64> {
+        let record = |event| {
+            // SAFETY: event and stream live.
+            unsafe { result::event::record(event, self.cuda.stream.raw()) }
+                .map_err(|e| failed("record an event", e))
+        };
         let mut seconds = Vec::with_capacity(repeats);
-        work()?; // compiles, allocates scratch, warms up
         for _ in 0..repeats.max(1) {
-            if cold {
-                stream.clear(self.flush.ptr().0, 4 * self.flush.words())?;
-            }
-            let record = |event| {
-                // SAFETY: event and stream live.
-                unsafe { result::event::record(event, stream.raw()) }
-                    .map_err(|e| failed("record an event", e))
-            };
+            before()?;
             record(self.start)?;
             work()?;
             record(self.end)?;
@@ -145,12 +189,24 @@ impl Cublas<'_> {
         Ok(Some(cublas))
     }
 
-    /// C = A B with A [m, k] and B [k, n] of any contents, to be timed.
+    /// C = A B with A [m, k] and B [k, n], to be timed. Their numbers lie in -1 .. 1 and look random: chips are faster
+    /// on zeros.
     ///
     /// # Errors
     /// The device is out of memory.
     pub fn product(&self, [m, n, k]: [usize; 3]) -> Result<impl FnMut() -> Result<()>> {
-        let buffer = |words| Buffer::zeros(&self.cuda.stream, words);
+        let stream = &self.cuda.stream;
+        let buffer = |words| -> Result<Buffer> {
+            let buffer = Buffer::zeros(stream, words)?;
+            stream.write(buffer.ptr().0, 4 * words, |start, piece| {
+                for (i, word) in piece.chunks_exact_mut(4).enumerate() {
+                    let hash = ((start / 4 + i) as u32).wrapping_mul(0x9E37_79B9).rotate_left(15);
+                    let value = hash.wrapping_mul(0x85EB_CA6B) as i32 as f32 / 2f32.powi(31);
+                    word.copy_from_slice(&value.to_le_bytes());
+                }
+            })?;
+            Ok(buffer)
+        };
         let (a, b, c) = (buffer(m * k)?, buffer(k * n)?, buffer(m * n)?);
         let handle = self.handle;
         Ok(move || {

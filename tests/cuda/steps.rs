@@ -95,14 +95,13 @@ fn a_stopwatch_runs() {
     let cuda = Cuda::new(0).unwrap();
     let watch = Stopwatch::new(&cuda).unwrap();
     let mut runs = 0;
-    for cold in [false, true] {
-        let seconds = watch.median(3, cold, || {
-            runs += 1;
-            Ok(())
-        });
-        assert!(seconds.unwrap() >= 0.0);
-    }
-    assert_eq!(runs, 8, "three runs and one before, twice");
+    let mut work = || {
+        runs += 1;
+        Ok(())
+    };
+    assert!(watch.cold(3, &mut work).unwrap() >= 0.0);
+    assert!(watch.warm(3, &mut work).unwrap() >= 0.0);
+    assert_eq!(runs, 1 + 3 + 10 * (2 + 3), "three runs or steps of ten, and those before");
     let roofline = cuda.roofline().unwrap();
     assert!(roofline.flops > 1e9 && roofline.bytes > 1e9, "{roofline:?}");
     assert_eq!(roofline.seconds(roofline.flops, 0.0), 1.0);

@@ -7,15 +7,17 @@
 use crate::cli::{say, table};
 use clap::Args;
 use handgrad::cuda::{
-    ARCHITECTURES, Cublas, Cuda, Exercise, KernelFacts, Size, Software, Stopwatch, exercises, inspect,
-    kernel_files, kernel_fingerprint,
+    ARCHITECTURES, Cublas, Cuda, Exercise, KernelFacts, Size, Software, Stopwatch, each_exercise, exercises,
+    inspect, kernel_files, kernel_fingerprint,
 };
 use handgrad::data::AtomicFile;
 use handgrad::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What belongs to the processor's ops.
 const OTHERS: [&str; 5] = ["family", "threads", "quick", "json", "svg"];
@@ -112,17 +114,30 @@ a register more or less from run to run.
 /// What the compiler says: a row for each kernel.
 fn compiled(arguments: &Arguments) -> Result<Section> {
     let mut kernels = BTreeMap::<(usize, usize), Vec<KernelFacts>>::new();
-    for (number, file) in kernel_files().iter().enumerate() {
-        for architecture in ARCHITECTURES.into_iter().filter(|a| *a >= file.needs) {
-            if !file.kernels.iter().any(|k| k.contains(&arguments.filter)) {
-                continue;
+    let wanted = |name: &str| name.contains(&arguments.filter);
+    let files = kernel_files().iter().enumerate().filter(|(_, f)| f.kernels.iter().any(|k| wanted(k)));
+    let work: Vec<_> =
+        files.flat_map(|file| ARCHITECTURES.into_iter().rev().map(move |a| (file, a))).collect();
+    // Compiling takes seconds for the largest files.
+    let next = AtomicUsize::new(0);
+    let worker = || -> Result<Vec<(usize, KernelFacts)>> {
+        let mut facts = Vec::new();
+        while let Some(&((number, file), architecture)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if architecture >= file.needs {
+                facts.extend(inspect(file, architecture)?.into_iter().map(|f| (number, f)));
             }
-            for facts in inspect(file, architecture)? {
-                let place = file.kernels.iter().position(|k| *k == facts.name);
-                if facts.name.contains(&arguments.filter) {
-                    kernels.entry((number, place.unwrap_or(usize::MAX))).or_default().push(facts);
-                }
-            }
+        }
+        Ok(facts)
+    };
+    let all: Vec<_> = std::thread::scope(|s| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work.len());
+        let workers: Vec<_> = (0..threads).map(|_| s.spawn(worker)).collect();
+        workers.into_iter().map(|w| w.join().unwrap_or_else(|e| resume_unwind(e))).collect()
+    });
+    for (number, facts) in all.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        let place = kernel_files()[number].kernels.iter().position(|k| *k == facts.name);
+        if wanted(&facts.name) {
+            kernels.entry((number, place.unwrap_or(usize::MAX))).or_default().push(facts);
         }
     }
     let mut header = vec!["file".to_string(), "kernel".into(), "threads".into(), "shared".into()];
@@ -148,17 +163,11 @@ fn compiled(arguments: &Arguments) -> Result<Section> {
     Ok(section)
 }
 
-/// The exercises whose names fit.
-fn wanted(arguments: &Arguments, cuda: &Arc<Cuda>, size: Size) -> Result<Vec<Exercise>> {
-    let mut all = exercises(cuda, size)?;
-    all.retain(|e| e.name.contains(&arguments.filter));
-    Ok(all)
-}
-
 /// What a GPU in software counts: a row for each kernel, over all exercises.
 fn counted(arguments: &Arguments, cuda: &Arc<Cuda>, software: &Software) -> Result<Section> {
     software.set("counters", "1");
-    let mut all = wanted(arguments, cuda, Size::Small)?;
+    let mut all = exercises(cuda, Size::Small)?;
+    all.retain(|e| e.name.contains(&arguments.filter));
     cuda.synchronize()?;
     software.reset();
     all.iter_mut().try_for_each(Exercise::run)?;
@@ -221,20 +230,27 @@ fn not_timed() -> Section {
 fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<Section> {
     let (roofline, watch, cublas) = (cuda.roofline()?, Stopwatch::new(cuda)?, Cublas::new(cuda)?);
     let words = format!(
-        "{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of 20 runs, with what they need in the L2 cache and \
-         with a cache of other things.",
+        "{}, driver for CUDA {}.{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of 20 runs: warm among ten of its \
+         kind in a graph, cold by itself with other things in the L2 cache. GFLOP/s are warm, GB/s are cold. The floor is \
+         the larger of what arithmetic and memory need at least, as a part of the better of the two times; inputs that \
+         stay in the L2 cache can beat it.",
         cuda.facts().name,
+        cuda.facts().driver / 1000,
+        cuda.facts().driver % 1000 / 10,
         roofline.flops * 1e-12,
         roofline.bytes * 1e-9
     );
     let header =
-        ["op", "warm µs", "cold µs", "GFLOP/s", "GB/s", "of the roofline", "cuBLAS µs", "against cuBLAS"];
+        ["op", "warm µs", "cold µs", "GFLOP/s", "GB/s", "of the floor", "cuBLAS µs", "against cuBLAS"];
     let mut section = Section::new("By a GPU's clock", words, &header);
-    for mut e in wanted(arguments, cuda, Size::Large)? {
-        let warm = watch.median(20, false, || e.run())?;
-        let cold = watch.median(20, true, || e.run())?;
+    each_exercise(cuda, Size::Large, &mut |mut e| {
+        if !e.name.contains(&arguments.filter) {
+            return Ok(());
+        }
+        let warm = watch.warm(20, || e.run())?;
+        let cold = watch.cold(20, || e.run())?;
         let theirs = match (&cublas, e.gemm) {
-            (Some(cublas), Some(extents)) => Some(watch.median(20, false, cublas.product(extents)?)?),
+            (Some(cublas), Some(extents)) => Some(watch.foreign(20, cublas.product(extents)?)?),
             _ => None,
         };
         let no_theirs = if e.gemm.is_some() { NOT_RUN } else { "" };
@@ -244,10 +260,11 @@ fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<Section> {
             format!("{:.1}", 1e6 * cold),
             if e.flops > 0.0 { format!("{:.0}", 1e-9 * e.flops / warm) } else { String::new() },
             format!("{:.0}", 1e-9 * e.bytes / cold),
-            format!("{:.0} %", 100.0 * roofline.seconds(e.flops, e.bytes) / warm),
+            format!("{:.0} %", 100.0 * roofline.seconds(e.flops, e.bytes) / warm.min(cold)),
             theirs.map_or(no_theirs.into(), |t| format!("{:.1}", 1e6 * t)),
             theirs.map_or(String::new(), |t| format!("{:.2}", t / warm)),
         ]);
-    }
+        Ok(())
+    })?;
     Ok(section)
 }
