@@ -76,7 +76,9 @@ struct Patches : Share<EXTENT, THREADS, true, VEC> {
   int z[Base::COUNT], y[Base::COUNT], v[Base::COUNT], start[Base::COUNT];  // where tap 0 is, of each read's row
   float held[Base::COUNT][VEC];
 
-  __device__ __forceinline__ Patches(const float* x, const WindowArgs& w, int first, int rows) : x(x), w(w), tap(this->k) {
+  // Rows from `first` on, of `rows`, and taps from `from` on.
+  __device__ __forceinline__ Patches(const float* x, const WindowArgs& w, int first, int rows, int from)
+      : x(x), w(w), tap(from + this->k) {
 #pragma unroll
     for (int i = 0; i < Base::COUNT; ++i) {
       int row = min(first + this->row_of(i), rows - 1);
@@ -128,6 +130,8 @@ struct Patches : Share<EXTENT, THREADS, true, VEC> {
     load_if(true);
     advance(STEP);
   }
+
+  __device__ __forceinline__ void load_none() { load_if(false); }
 
   template <int ROW>
   __device__ __forceinline__ void store_all(float* at) const {
@@ -191,6 +195,7 @@ struct Positions : Share<EXTENT, THREADS, false, VEC> {
 
   __device__ __forceinline__ void load_first(int steps) { load_if(false, steps); }
   __device__ __forceinline__ void load() { load_if(true, STEP); }
+  __device__ __forceinline__ void load_none() { load_if(false, 0); }
 
   template <int ROW>
   __device__ __forceinline__ void store_all(float* at) const {
@@ -210,7 +215,9 @@ struct Swapped : Share<EXTENT, THREADS, true, VEC> {
   int rows[Base::COUNT];  // from the first read to the i-th
   float held[Base::COUNT][VEC];
 
-  __device__ __forceinline__ Swapped(const float* from, const WindowArgs& w, int first) : w(w), f(this->k) {
+  // Columns from `first` on, and steps from `step` on.
+  __device__ __forceinline__ Swapped(const float* from, const WindowArgs& w, int first, int step)
+      : w(w), f(step + this->k) {
     int last = w.channels - 1, own = min(first + this->row_of(0), last);
 #pragma unroll
     for (int i = 0; i < Base::COUNT; ++i) rows[i] = (min(first + this->row_of(i), last) - own) * w.filters;
@@ -236,6 +243,7 @@ struct Swapped : Share<EXTENT, THREADS, true, VEC> {
 
   __device__ __forceinline__ void load_first(int steps) { load_if(this->k < steps, steps); }
   __device__ __forceinline__ void load() { load_if(true, STEP); }
+  __device__ __forceinline__ void load_none() { load_if(false, 0); }
 
   template <int ROW>
   __device__ __forceinline__ void store_all(float* at) const {
@@ -251,17 +259,17 @@ template <class T, int VEC>
 __device__ __forceinline__ void forward_by(const float* x, const float* kernel, const float* bias, float* y,
                                            const GemmArgs& g, const WindowArgs& w, float* shared) {
   Work<T> work(g);
-  Patches<T::ROWS, T::THREADS, VEC, false> a(x, w, work.row, g.m);
-  Panel<T::COLUMNS, T::THREADS, false, VEC> b(kernel, g.n, work.column, g.n);
+  Patches<T::ROWS, T::TEAM, VEC, false> a(x, w, work.row, g.m, work.first);
+  Panel<T::COLUMNS, T::TEAM, false, VEC> b(kernel + (size_t)work.first * g.n, g.n, work.column, g.n);
   float sum[T::TALL][T::WIDE];
-  accumulate<T>(a, b, g.k, shared, sum);
+  accumulate<T>(a, b, work, shared, sum);
   finish<T>(sum, shared, g, bias, y);
 }
 
 template <class T>
 __device__ __forceinline__ void forward(const float* x, const float* kernel, const float* bias, float* y,
                                         const GemmArgs& g, const WindowArgs& w) {
-  __shared__ __align__(16) float shared[2 * T::BUFFER];
+  __shared__ __align__(16) float shared[T::SHARED];
   if (in_fours(x, w.channels, 0, 0) && in_fours(kernel, w.filters, 0, 0))
     forward_by<T, 4>(x, kernel, bias, y, g, w, shared);
   else
@@ -273,12 +281,12 @@ __device__ __forceinline__ void forward(const float* x, const float* kernel, con
 // host takes the medium ones then.
 typedef Tile<128, 128, 4, 8, 8, 8> Large;
 typedef Tile<64, 64, 4, 8, 8, 4> Medium;
-typedef Tile<32, 32, 4, 8, 4, 4> Small;
+typedef Tile<32, 32, 4, 8, 4, 4, 4> Small;
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_large(
     const float* __restrict__ x, const float* __restrict__ kernel, const float* __restrict__ bias, float* y, GemmArgs g,
     WindowArgs w) {
-  __shared__ __align__(16) float shared[2 * Large::BUFFER];
+  __shared__ __align__(16) float shared[Large::SHARED];
   forward_by<Large, 4>(x, kernel, bias, y, g, w, shared);
 }
 
@@ -288,7 +296,7 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv_medium(
   forward<Medium>(x, kernel, bias, y, g, w);
 }
 
-extern "C" __global__ void __launch_bounds__(64, 8) conv_small(
+extern "C" __global__ void __launch_bounds__(256, 2) conv_small(
     const float* __restrict__ x, const float* __restrict__ kernel, const float* __restrict__ bias, float* y, GemmArgs g,
     WindowArgs w) {
   forward<Small>(x, kernel, bias, y, g, w);
@@ -302,17 +310,17 @@ template <class T, int VEC>
 __device__ __forceinline__ void backward_kernel_by(const float* x, const float* dz, float* dk, const GemmArgs& g,
                                                    const WindowArgs& w, float* shared) {
   Work<T> work(g);
-  Positions<T::ROWS, T::THREADS, VEC> a(x, w, work.row, g.m, work.first);
-  Panel<T::COLUMNS, T::THREADS, false, VEC> b(dz + (size_t)work.first * g.n, g.n, work.column, g.n);
+  Positions<T::ROWS, T::TEAM, VEC> a(x, w, work.row, g.m, work.first);
+  Panel<T::COLUMNS, T::TEAM, false, VEC> b(dz + (size_t)work.first * g.n, g.n, work.column, g.n);
   float sum[T::TALL][T::WIDE];
-  accumulate<T>(a, b, work.steps, shared, sum);
+  accumulate<T>(a, b, work, shared, sum);
   finish<T>(sum, shared, g, nullptr, dk);
 }
 
 template <class T>
 __device__ __forceinline__ void backward_kernel(const float* x, const float* dz, float* dk, const GemmArgs& g,
                                                 const WindowArgs& w) {
-  __shared__ __align__(16) float shared[2 * T::BUFFER];
+  __shared__ __align__(16) float shared[T::SHARED];
   if (in_fours(x, w.channels, 0, 0) && in_fours(dz, w.filters, 0, 0))
     backward_kernel_by<T, 4>(x, dz, dk, g, w, shared);
   else
@@ -321,7 +329,7 @@ __device__ __forceinline__ void backward_kernel(const float* x, const float* dz,
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_backward_kernel_large(
     const float* __restrict__ x, const float* __restrict__ dz, float* dk, GemmArgs g, WindowArgs w) {
-  __shared__ __align__(16) float shared[2 * Large::BUFFER];
+  __shared__ __align__(16) float shared[Large::SHARED];
   backward_kernel_by<Large, 4>(x, dz, dk, g, w, shared);
 }
 
@@ -330,7 +338,7 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv_backward_kernel_medium
   backward_kernel<Medium>(x, dz, dk, g, w);
 }
 
-extern "C" __global__ void __launch_bounds__(64, 8) conv_backward_kernel_small(
+extern "C" __global__ void __launch_bounds__(256, 2) conv_backward_kernel_small(
     const float* __restrict__ x, const float* __restrict__ dz, float* dk, GemmArgs g, WindowArgs w) {
   backward_kernel<Small>(x, dz, dk, g, w);
 }
@@ -344,17 +352,17 @@ template <class T, int VEC>
 __device__ __forceinline__ void backward_input_by(const float* dz, const float* kernel, float* dx, const GemmArgs& g,
                                                   const WindowArgs& w, float* shared) {
   Work<T> work(g);
-  Patches<T::ROWS, T::THREADS, VEC, true> a(dz, w, work.row, g.m);
-  Swapped<T::COLUMNS, T::THREADS, VEC> b(kernel, w, work.column);
+  Patches<T::ROWS, T::TEAM, VEC, true> a(dz, w, work.row, g.m, work.first);
+  Swapped<T::COLUMNS, T::TEAM, VEC> b(kernel, w, work.column, work.first);
   float sum[T::TALL][T::WIDE];
-  accumulate<T>(a, b, g.k, shared, sum);
+  accumulate<T>(a, b, work, shared, sum);
   finish<T>(sum, shared, g, nullptr, dx);
 }
 
 template <class T>
 __device__ __forceinline__ void backward_input(const float* dz, const float* kernel, float* dx, const GemmArgs& g,
                                                const WindowArgs& w) {
-  __shared__ __align__(16) float shared[2 * T::BUFFER];
+  __shared__ __align__(16) float shared[T::SHARED];
   if (in_fours(dz, w.filters, 0, 0) && in_fours(kernel, w.filters, 0, 0))
     backward_input_by<T, 4>(dz, kernel, dx, g, w, shared);
   else
@@ -363,7 +371,7 @@ __device__ __forceinline__ void backward_input(const float* dz, const float* ker
 
 extern "C" __global__ void __launch_bounds__(256, 2) conv_backward_input_large(
     const float* __restrict__ dz, const float* __restrict__ kernel, float* dx, GemmArgs g, WindowArgs w) {
-  __shared__ __align__(16) float shared[2 * Large::BUFFER];
+  __shared__ __align__(16) float shared[Large::SHARED];
   backward_input_by<Large, 4>(dz, kernel, dx, g, w, shared);
 }
 
@@ -372,7 +380,7 @@ extern "C" __global__ void __launch_bounds__(128, 4) conv_backward_input_medium(
   backward_input<Medium>(dz, kernel, dx, g, w);
 }
 
-extern "C" __global__ void __launch_bounds__(64, 8) conv_backward_input_small(
+extern "C" __global__ void __launch_bounds__(256, 2) conv_backward_input_small(
     const float* __restrict__ dz, const float* __restrict__ kernel, float* dx, GemmArgs g, WindowArgs w) {
   backward_input<Small>(dz, kernel, dx, g, w);
 }

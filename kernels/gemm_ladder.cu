@@ -156,7 +156,7 @@ extern "C" __global__ void __launch_bounds__(64)
 
 // Rung 5: 16-byte loads, two buffers. 256 threads as a grid of 16 × 16, each with 8 × 8 neighbouring elements of C.
 // Left on the table: two lanes of eight meet on the same banks when they read B's panel.
-typedef Tile<128, 128, 2, 16, 8, 8, 0> Vectorised;
+typedef Tile<128, 128, 2, 16, 8, 8, 1, 0> Vectorised;
 
 extern "C" __global__ void __launch_bounds__(256, 2) gemm_vectorised_nn(
     const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {

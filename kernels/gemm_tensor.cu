@@ -273,7 +273,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) gemm_async_tt(
 
 // Rung 8: tensor cores. Operands are rounded to tf32's 11 significant bits: a product is off by up to 2⁻¹⁰ of itself,
 // so nothing chooses this rung unasked. Sums are f32.
-typedef Tile<128, 128, 4, 8, 8, 8, 1, 8> Cores;
+typedef Tile<128, 128, 4, 8, 8, 8, 1, 1, 8> Cores;
 
 extern "C" __global__ void __launch_bounds__(256, 2) gemm_tensor_nn(
     const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, GemmArgs g) {

@@ -5,7 +5,8 @@
 //
 // Padding is not there: it never wins and is not counted. A thread has one element; neighbouring threads have
 // neighbouring channels. Backward gathers: the thread of an input element looks at all windows that contain it, in
-// row-major order, so windows may overlap and nothing is added from two sides.
+// row-major order, so windows may overlap and nothing is added from two sides. Windows that do not overlap, the usual
+// ones, are less work: a thread has a window and writes all that lies around it.
 
 #include "common.cuh"
 #include "window.cuh"
@@ -91,6 +92,41 @@ extern "C" __global__ void max_pool_backward(const float* __restrict__ x, const 
       if (winner == row) sum += dy[o];
     });
     dx[e] = sum;
+  }
+}
+
+// The same where no two windows overlap. The input is cut into cells, one around each window: from the window's corner to
+// before the next one's, the first and the last to the input's edges. A thread writes a cell's dx: dy at the first element of
+// the window that equals y, else 0. y has `size` numbers; x and y are read once, dx is written once.
+extern "C" __global__ void max_pool_backward_apart(const float* __restrict__ x, const float* __restrict__ y,
+                                                   const float* __restrict__ dy, float* __restrict__ dx, size_t size,
+                                                   WindowArgs w) {
+  EACH_ELEMENT(e, size) {
+    int row = divide((int)e, w.by_channels), c = (int)e - row * w.channels;
+    Position o = position(row, w.output, w.by_output);
+    int corner[3], first[3], end[3];
+#pragma unroll
+    for (int axis = 0; axis < 3; ++axis) {
+      corner[axis] = o.at[axis] * w.stride[axis] - w.before[axis];
+      first[axis] = o.at[axis] == 0 ? 0 : corner[axis];
+      end[axis] = o.at[axis] == w.output[axis] - 1 ? w.input[axis] : min(w.input[axis], corner[axis] + w.stride[axis]);
+    }
+    float largest = y[e], left = dy[e];  // what the first winner takes away
+    for (int z = first[0]; z < end[0]; ++z) {
+      for (int h = first[1]; h < end[1]; ++h) {
+        size_t line = (size_t)row_of(o.image, z, h, 0, w.input) * w.channels + c;
+        for (int v = first[2]; v < end[2]; ++v) {
+          size_t at = line + (size_t)v * w.channels;
+          // Before the corner, a difference is a large number without a sign.
+          bool seen = (unsigned int)(z - corner[0]) < (unsigned int)w.kernel[0] &&
+                      (unsigned int)(h - corner[1]) < (unsigned int)w.kernel[1] &&
+                      (unsigned int)(v - corner[2]) < (unsigned int)w.kernel[2];
+          bool wins = seen && x[at] == largest;
+          dx[at] = wins ? left : 0.0f;
+          if (wins) left = 0.0f;
+        }
+      }
+    }
   }
 }
 

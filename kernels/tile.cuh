@@ -34,18 +34,29 @@ struct GemmArgs {
 // same four floats (a broadcast) or eight neighbouring fours (all 32 banks once): never a conflict.
 //
 // With SPREAD = 0 a lane's rows are all neighbours. Then eight lanes read fours that are 32 bytes apart: two rounds.
-template <int ROWS_, int COLUMNS_, int LANE_ROWS_, int LANE_COLUMNS_, int TALL_, int WIDE_, int SPREAD_ = 1, int PAD_ = 4>
+//
+// A small tile takes few threads, which mostly wait for memory. So TEAMS of them share one tile: each sums some of the
+// steps in panels of its own, and what they have is added up, first team first, when the tile is written.
+template <int ROWS_, int COLUMNS_, int LANE_ROWS_, int LANE_COLUMNS_, int TALL_, int WIDE_, int TEAMS_ = 1,
+          int SPREAD_ = 1, int PAD_ = 4>
 struct Tile {
   static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, PAD = PAD_;
   static constexpr int LANE_ROWS = LANE_ROWS_, LANE_COLUMNS = LANE_COLUMNS_;  // a warp as a grid of lanes
   static constexpr int TALL = TALL_, WIDE = WIDE_;                            // a lane's share
   static constexpr int WARP_ROWS = LANE_ROWS * TALL, WARP_COLUMNS = LANE_COLUMNS * WIDE;
-  static constexpr int THREADS = WARP * (ROWS / WARP_ROWS) * (COLUMNS / WARP_COLUMNS);
+  static constexpr int TEAM = WARP * (ROWS / WARP_ROWS) * (COLUMNS / WARP_COLUMNS);  // threads of a team
+  static constexpr int TEAMS = TEAMS_, THREADS = TEAMS * TEAM;                       // and of the block
   static constexpr int A_ROW = ROWS + PAD, B_ROW = COLUMNS + PAD;  // floats of a row of the panels
   static constexpr int BUFFER = STEP * (A_ROW + B_ROW);            // floats of both panels
+  static constexpr int SHARED = TEAMS * 2 * BUFFER;                // and of all
+  static constexpr int SLAB = WARP_ROWS * B_ROW;                   // floats of what a row of warps computes
   // From a lane's group of four to its next, and from a lane's first row to the next lane's.
   static constexpr int NEXT_ROWS = SPREAD_ ? 4 * LANE_ROWS : 4, LANE_ROW = SPREAD_ ? 4 : TALL;
   static constexpr int NEXT_COLUMNS = SPREAD_ ? 4 * LANE_COLUMNS : 4, LANE_COLUMN = SPREAD_ ? 4 : WIDE;
+
+  // This thread's team, and its number there.
+  static __device__ __forceinline__ int team() { return TEAMS == 1 ? 0 : threadIdx.x / TEAM; }
+  static __device__ __forceinline__ int thread() { return TEAMS == 1 ? threadIdx.x : threadIdx.x % TEAM; }
 };
 
 // Where this thread stands in its block's tile.
@@ -55,7 +66,7 @@ struct Place {
   int row, column;            // the thread's first, in the tile
 
   __device__ __forceinline__ Place() {
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    int warp = T::thread() / WARP, lane = threadIdx.x % WARP;
     warp_row = warp / (T::COLUMNS / T::WARP_COLUMNS);
     warp_column = warp % (T::COLUMNS / T::WARP_COLUMNS);
     row = warp_row * T::WARP_ROWS + lane / T::LANE_COLUMNS * T::LANE_ROW;
@@ -73,12 +84,13 @@ __device__ __forceinline__ int2 tile_of_block(unsigned int block, int tiles_down
   return make_int2(first + inside % down, inside / down);
 }
 
-// What one block computes: which tile, of which product of the batch, over which steps. It is worked out twice, before
+// What one team computes: which tile, of which product of the batch, over which steps. A team may be left without any;
+// all of a block go on for the same number of panels, since they meet at barriers. It is worked out twice, before
 // the loop along k and behind it: six registers that the loop can use. The empty assembly keeps the compiler from seeing
 // that both are the same.
 template <class T>
 struct Work {
-  int row, column, first, steps;
+  int row, column, first, steps, panels;
   unsigned int product, z;
 
   __device__ __forceinline__ Work(const GemmArgs& g) {
@@ -90,6 +102,11 @@ struct Work {
     product = z / g.split;
     first = z % g.split * g.part;
     steps = min(g.part, g.k - first);
+    panels = (steps + T::TEAMS * STEP - 1) / (T::TEAMS * STEP);
+    if (T::TEAMS == 1) return;
+    int before = T::team() * panels * STEP;
+    first += before;
+    steps = max(0, min(steps - before, panels * STEP));
   }
 };
 
@@ -106,7 +123,7 @@ __device__ __forceinline__ void read(const float* from, float* to) {
   }
 }
 
-// How the THREADS threads of a block share out a panel of STEP steps by EXTENT rows (of op(A); columns of op(B)), VEC
+// How THREADS threads, a team, share out a panel of STEP steps by EXTENT rows (of op(A); columns of op(B)), VEC
 // floats at a time. A warp's neighbouring lanes take what is neighbouring in memory, which runs along k or across.
 template <int EXTENT, int THREADS, bool ALONG_K, int VEC>
 struct Share {
@@ -117,7 +134,7 @@ struct Share {
   int k, row;  // of the thread's first float
 
   __device__ __forceinline__ Share() {
-    int along = threadIdx.x % LINE * VEC, line = threadIdx.x / LINE;
+    int along = threadIdx.x % LINE * VEC, line = (THREADS == 256 ? threadIdx.x : threadIdx.x % THREADS) / LINE;  // no block has more
     k = ALONG_K ? along : line;
     row = ALONG_K ? line : along;
   }
@@ -190,6 +207,9 @@ struct Panel : Share<EXTENT, THREADS, ALONG_K, VEC> {
     advance(STEP);
   }
 
+  // No step.
+  __device__ __forceinline__ void load_none() { load_first(0); }
+
   template <int ROW>
   __device__ __forceinline__ void store_all(float* at) const {
 #pragma unroll
@@ -230,11 +250,11 @@ __device__ __forceinline__ void multiply_panels(const float* a, const float* b, 
   }
 }
 
-// The sums of `steps` ≥ 1 steps. Double-buffered: while the threads compute from one buffer, the next panels travel
-// from global memory to registers, and are put into the other buffer when the arithmetic is done. One barrier a step:
-// behind it the new panels are complete, and nobody reads the old ones any more.
+// The team's sums. Double-buffered: while the threads compute from one buffer, the next panels travel from global memory
+// to registers, and are put into the other buffer when the arithmetic is done. One barrier a step: behind it the new
+// panels are complete, and nobody reads the old ones any more.
 template <class T, class A, class B>
-__device__ __forceinline__ void accumulate(A& a, B& b, int steps, float* shared, float (&sum)[T::TALL][T::WIDE]) {
+__device__ __forceinline__ void accumulate(A& a, B& b, const Work<T>& work, float* shared, float (&sum)[T::TALL][T::WIDE]) {
   Place<T> place;
 #pragma unroll
   for (int i = 0; i < T::TALL; ++i) {
@@ -242,20 +262,25 @@ __device__ __forceinline__ void accumulate(A& a, B& b, int steps, float* shared,
     for (int j = 0; j < T::WIDE; ++j) sum[i][j] = 0.0f;
   }
   // Where the thread reads and writes. Numbers, not pointers: those are 64 bits wide, and registers are short.
-  int read_a = place.row, read_b = STEP * T::A_ROW + place.column;
-  int write_a = a.k * T::A_ROW + a.row, write_b = STEP * T::A_ROW + b.k * T::B_ROW + b.row;
+  int panels = T::team() * 2 * T::BUFFER;
+  int read_a = panels + place.row, read_b = panels + STEP * T::A_ROW + place.column;
+  int write_a = panels + a.k * T::A_ROW + a.row, write_b = panels + STEP * T::A_ROW + b.k * T::B_ROW + b.row;
 
-  int left = (steps - 1) / STEP;  // whole panels behind the first
-  a.load_first(steps - left * STEP);
-  b.load_first(steps - left * STEP);
+  int left = work.panels - 1;  // whole panels behind the first, of the team that has most
+  int own = T::TEAMS == 1 ? left : max(work.steps - 1, 0) / STEP;
+  a.load_first(work.steps - own * STEP);
+  b.load_first(work.steps - own * STEP);
   a.template store_all<T::A_ROW>(shared + write_a);
   b.template store_all<T::B_ROW>(shared + write_b);
   __syncthreads();
   int other = T::BUFFER;  // from the buffer that is read to the one that is written
-  for (;; --left) {
-    if (left > 0) {
+  for (;; --left, --own) {
+    if (T::TEAMS == 1 ? left > 0 : own > 0) {
       a.load();
       b.load();
+    } else if (T::TEAMS > 1) {
+      a.load_none();
+      b.load_none();
     }
     multiply_panels<T, true>(shared + read_a, shared + read_b, sum);
     if (left == 0) break;
@@ -290,23 +315,26 @@ __device__ __forceinline__ void each_of_slab(const GemmArgs& g, float* c, int ro
 
 // Writes the tile, slab by slab. The sums of a warp lie scattered over lanes; through shared memory they become rows, and
 // neighbouring lanes write neighbouring floats, however C is aligned. A slab is what one row of warps holds.
-// `put(slab)` stores this thread's sums into rows of COLUMNS + PAD floats.
+// `put(slab)` stores this thread's sums into rows of COLUMNS + PAD floats, its team's own.
 //
 // relu is done on the way. The others need registers that the sums still occupy, so each thread comes back for the
 // elements that it wrote itself.
 template <class T, class Put>
 __device__ __forceinline__ void write_tile(float* shared, const GemmArgs& g, const float* bias, float* c, const Put& put) {
-  static_assert(T::WARP_ROWS * T::B_ROW <= 2 * T::BUFFER, "a slab is larger than the panels");
+  static_assert(T::SLAB <= 2 * T::BUFFER, "a slab is larger than the panels");
   Work<T> work(g);
   int row = work.row, column = work.column, warp_row = Place<T>().warp_row;
   c += work.z * g.batch_c;
 #pragma unroll 1
   for (int slab = 0; slab < T::ROWS / T::WARP_ROWS; ++slab) {
     __syncthreads();  // nobody reads the panels, or the slab before, any more
-    if (warp_row == slab) put(shared);
+    if (warp_row == slab) put(shared + T::team() * T::SLAB);
     __syncthreads();
     each_of_slab<T>(g, c, row + slab * T::WARP_ROWS, column, [&](float* to, int i, int j) {
-      float value = affine(shared[i * T::B_ROW + j], g, bias, to, column + j);
+      float sum = shared[i * T::B_ROW + j];
+#pragma unroll
+      for (int team = 1; team < T::TEAMS; ++team) sum += shared[team * T::SLAB + i * T::B_ROW + j];
+      float value = affine(sum, g, bias, to, column + j);
       *to = g.f.kind == RELU && value < 0.0f ? 0.0f : value;
     });
   }
@@ -351,17 +379,17 @@ __device__ __forceinline__ void product_by(const float* a, const float* b, const
   Work<T> work(g);
   a += work.product * g.batch_a + (TRANSPOSE_A ? (size_t)work.first * g.lda : work.first);
   b += work.product * g.batch_b + (TRANSPOSE_B ? work.first : (size_t)work.first * g.ldb);
-  Panel<T::ROWS, T::THREADS, !TRANSPOSE_A, VEC> panel_a(a, g.lda, work.row, g.m);
-  Panel<T::COLUMNS, T::THREADS, TRANSPOSE_B, VEC> panel_b(b, g.ldb, work.column, g.n);
+  Panel<T::ROWS, T::TEAM, !TRANSPOSE_A, VEC> panel_a(a, g.lda, work.row, g.m);
+  Panel<T::COLUMNS, T::TEAM, TRANSPOSE_B, VEC> panel_b(b, g.ldb, work.column, g.n);
   float sum[T::TALL][T::WIDE];
-  accumulate<T>(panel_a, panel_b, work.steps, shared, sum);
+  accumulate<T>(panel_a, panel_b, work, shared, sum);
   finish<T>(sum, shared, g, bias, c);
 }
 
 // A block's tile: four floats at a time where both operands allow it.
 template <class T, bool TRANSPOSE_A, bool TRANSPOSE_B>
 __device__ __forceinline__ void product(const float* a, const float* b, const float* bias, float* c, const GemmArgs& g) {
-  __shared__ __align__(16) float shared[2 * T::BUFFER];
+  __shared__ __align__(16) float shared[T::SHARED];
   if (in_fours(a, TRANSPOSE_A ? g.m : g.k, g.lda, g.batch_a) && in_fours(b, TRANSPOSE_B ? g.k : g.n, g.ldb, g.batch_b))
     product_by<T, TRANSPOSE_A, TRANSPOSE_B, 4>(a, b, bias, c, g, shared);
   else

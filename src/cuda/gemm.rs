@@ -106,7 +106,7 @@ impl Rung {
     pub(super) const fn threads(self) -> u32 {
         match self {
             Rung::Shared => 1024,
-            Rung::RegisterTiled | Rung::Small => 64,
+            Rung::RegisterTiled => 64,
             Rung::Medium => 128,
             _ => 256,
         }
@@ -131,11 +131,11 @@ impl FromStr for Rung {
 
 /// Steps that blocks go along k at once: parts of a split product are multiples of it.
 const STEP: usize = 8;
-/// Blocks that keep a large GPU busy: about one for each multiprocessor. A constant, so that the order of sums, and with
-/// it every bit, is the same on all GPUs.
-const FILL: usize = 128;
+/// Threads that keep a large GPU busy: 256 for each multiprocessor, with fewer it mostly waits for memory. A constant, so
+/// that the order of sums, and with it every bit, is the same on all GPUs.
+const FILL: usize = 128 * 256;
 /// The fewest steps of a part: with fewer, writing and adding up the partial sums would be the larger work.
-const MIN_PART: usize = 256;
+const MIN_PART: usize = 512;
 /// The most blocks along a grid's z.
 const MAX_Z: usize = 65_535;
 
@@ -151,9 +151,10 @@ pub(super) fn plan(m: usize, n: usize, k: usize, products: usize, may_split: boo
         let tile = rung.tile();
         let tiles = m.div_ceil(tile) * n.div_ceil(tile) * products;
         let most = if may_split { (k / MIN_PART).max(1) } else { 1 };
-        let parts = FILL.div_ceil(tiles.max(1)).clamp(1, most);
+        let threads = tiles.max(1) * rung.threads() as usize;
+        let parts = FILL.div_ceil(threads).clamp(1, most);
         let used = (m * n * products) as f64 / (tiles * tile * tile) as f64;
-        let busy = ((tiles * parts) as f64 / FILL as f64).min(1.0);
+        let busy = ((threads * parts) as f64 / FILL as f64).min(1.0);
         let score = speed * used * busy;
         if score > best {
             (best, chosen) = (score, (rung, parts));

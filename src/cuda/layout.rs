@@ -69,7 +69,7 @@ pub(super) struct Columns {
 /// Rows that a thread walks down at least: what a block reads once for all of its rows is little beside them.
 const WALK: usize = 16;
 /// Blocks at most, unless columns need more: as many as fill the largest GPU.
-const BLOCKS: usize = 1024;
+const BLOCKS: usize = 512;
 
 /// In chunks of rows, as many as keep the device busy. It depends on the shape alone, and so do the sums' bits.
 pub(super) fn columns(rows: i32, cols: i32) -> Columns {

@@ -43,9 +43,18 @@ pub(super) fn max_pool_backward(
     by_images(op, n, input.max(output), |first, count| {
         let (x, dx, size) = (x.plus(first * input), dx.plus(first * input), count * input);
         let (y, dy) = (y.plus(first * output), dy.plus(first * output));
-        let (k, grid) = (cuda.kernels.pool()?, Grid::elements(size));
-        k.max_pool_backward(&cuda.stream, grid, x, y, dy, dx, size as u64, g)
+        let (k, s) = (cuda.kernels.pool()?, &cuda.stream);
+        if apart(w) {
+            let size = count * output;
+            return k.max_pool_backward_apart(s, Grid::elements(size), x, y, dy, dx, size as u64, g);
+        }
+        k.max_pool_backward(s, Grid::elements(size), x, y, dy, dx, size as u64, g)
     })
+}
+
+/// Whether no two windows overlap, and every input position has a window next to it: there is at least one.
+fn apart(w: &Window) -> bool {
+    w.dilation == [1; 3] && (0..3).all(|axis| w.stride[axis] >= w.kernel[axis] && w.output[axis] > 0)
 }
 
 /// See [`Backend::average_pool`](crate::Backend::average_pool).
