@@ -16,12 +16,14 @@ use cudarc::driver::{result, sys};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many blocks of how many threads, and how many bytes of dynamic shared memory each block has.
+/// How many blocks of how many threads, how many bytes of dynamic shared memory each block has, and what may run beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grid {
     pub(super) blocks: [u32; 3],
     pub(super) threads: [u32; 3],
     pub(super) shared: u32,
+    /// Whether it has nothing to do with launches directly before it that say the same: in a graph they run at once.
+    pub(super) beside: bool,
 }
 
 impl Grid {
@@ -31,13 +33,18 @@ impl Grid {
     const MOST: usize = 2048;
 
     pub(super) fn new(blocks: [u32; 3], threads: [u32; 3]) -> Grid {
-        Grid { blocks, threads, shared: 0 }
+        Grid { blocks, threads, shared: 0, beside: false }
     }
 
     /// For a grid-stride loop over `n` elements. `n` must not be 0: a grid has at least one block.
     pub(super) fn elements(n: usize) -> Grid {
         let blocks = n.div_ceil(Grid::BLOCK as usize).clamp(1, Grid::MOST) as u32;
         Grid::new([blocks, 1, 1], [Grid::BLOCK, 1, 1])
+    }
+
+    /// Of a launch that may run beside its like: neither writes what another reads or writes.
+    pub(super) fn beside(self) -> Grid {
+        Grid { beside: true, ..self }
     }
 
     /// With `bytes` of dynamic shared memory for each block.
@@ -399,7 +406,8 @@ impl Drop for Slot {
 }
 
 impl Graph {
-    /// A chain of the launches: each waits for the one before.
+    /// A chain of the launches: each waits for the one before. Launches that may run beside each other are one link of
+    /// it: they wait for the same, and the next one waits for all of them.
     fn new(list: &[Launch]) -> Result<Graph> {
         let problem = |e| failed("build a step's graph", e);
         let mut graph = MaybeUninit::uninit();
@@ -410,15 +418,21 @@ impl Graph {
         };
         // From here on dropping `chain` destroys what there is.
         let mut chain = Graph { graph, nodes: Vec::with_capacity(list.len()), exec: std::ptr::null_mut() };
-        for launch in list {
+        // The nodes of the link before, and of the one that is being made.
+        let (mut before, mut link) = (0..0, 0..0);
+        for (i, launch) in list.iter().enumerate() {
             launch.grid.allow_shared(&launch.function)?;
-            let (mut pointers, before) = (launch.args.pointers(), chain.nodes.last().copied());
+            let mut pointers = launch.args.pointers();
             let params = launch.params(&mut pointers);
-            let (first, count) =
-                before.as_ref().map_or((std::ptr::null(), 0), |node| (std::ptr::from_ref(node), 1));
+            if !(i > 0 && launch.grid.beside && list[i - 1].grid.beside) {
+                before = std::mem::replace(&mut link, i..i);
+            }
+            link.end = i + 1;
+            let waits_for = &chain.nodes[before.clone()];
             let mut node = MaybeUninit::uninit();
             // SAFETY: the driver copies the arguments, whose types are the kernel's, before it returns.
             unsafe {
+                let (first, count) = (waits_for.as_ptr(), waits_for.len());
                 sys::cuGraphAddKernelNode_v2(node.as_mut_ptr(), graph, first, count, &params)
                     .result()
                     .map_err(problem)?;

@@ -57,74 +57,80 @@ impl Stopwatch<'_> {
     ///
     /// # Errors
     /// Those of the work.
-    pub fn warm(&self, repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-        let stream = &self.cuda.stream;
+    pub fn warm(&self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+        let (stream, times) = (&self.cuda.stream, self.times(&mut work)?);
         let mut step = || {
             stream.begin_step()?;
-            (0..Self::IN_A_STEP).try_for_each(|_| work())?;
+            (0..times).try_for_each(|_| work())?;
             stream.end_step()
         };
-        step()?; // compiles, allocates scratch
+        step()?;
         step()?; // builds the graph
-        let seconds = self.median(repeats, || Ok(()), step)?;
-        Ok(seconds / Self::IN_A_STEP as f64)
+        Ok(self.median(|| Ok(()), step)? / times as f64)
     }
 
     /// As [`Stopwatch::warm`], of work that goes to the driver past our own queue.
     ///
     /// # Errors
     /// Those of the work.
-    pub fn foreign(&self, repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-        let stream = &self.cuda.stream;
-        work()?; // loads its kernels
-        stream.synchronize()?;
-        let graph = stream.capture(|| (0..Self::IN_A_STEP).try_for_each(|_| work()))?;
-        let seconds = self.median(repeats, || Ok(()), || stream.play(&graph))?;
-        Ok(seconds / Self::IN_A_STEP as f64)
+    pub fn foreign(&self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+        let (stream, times) = (&self.cuda.stream, self.times(&mut work)?);
+        let graph = stream.capture(|| (0..times).try_for_each(|_| work()))?;
+        Ok(self.median(|| Ok(()), || stream.play(&graph))? / times as f64)
     }
 
     /// The median time of `work` by itself with an L2 cache full of other things, in seconds.
     ///
     /// # Errors
     /// Those of the work.
-    pub fn cold(&self, repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    pub fn cold(&self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         let stream = &self.cuda.stream;
         work()?; // compiles, allocates scratch
         // The device is busy with this while the host hands over what is timed.
         let flush = || stream.clear(self.flush.ptr().0, 4 * self.flush.words());
-        self.median(repeats, flush, work)
+        self.median(flush, work)
     }
 
-    /// How often a step does the work: the way from the host to the device is shared by so many.
-    const IN_A_STEP: usize = 10;
+    /// Runs of which the median is taken, unless they take longer than `ENOUGH` seconds. Odd: one is in the middle.
+    const RUNS: usize = 21;
+    const ENOUGH: f64 = 0.1;
+
+    /// How often a graph does the work: ten times, to share the way from the host to the device, or once if it is long.
+    fn times(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<usize> {
+        work()?; // compiles, allocates scratch
+        Ok(if self.once(&mut *work)? < 1e-3 { 10 } else { 1 })
+    }
 
     /// The median time of `work` after `before`, in seconds.
     fn median(
         &self,
-        repeats: usize,
         mut before: impl FnMut() -> Result<()>,
         mut work: impl FnMut() -> Result<()>,
     ) -> Result<f64> {
+        let mut seconds = Vec::with_capacity(Self::RUNS);
+        while seconds.len() < Self::RUNS && seconds.iter().sum::<f64>() < Self::ENOUGH {
+            before()?;
+            seconds.push(self.once(&mut work)?);
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds[seconds.len() / 2])
+    }
+
+    /// The time of `work`, in seconds.
+    fn once(&self, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         let record = |event| {
             // SAFETY: event and stream live.
             unsafe { result::event::record(event, self.cuda.stream.raw()) }
                 .map_err(|e| failed("record an event", e))
         };
-        let mut seconds = Vec::with_capacity(repeats);
-        for _ in 0..repeats.max(1) {
-            before()?;
-            record(self.start)?;
-            work()?;
-            record(self.end)?;
-            // SAFETY: both were recorded on one stream; the wait comes before the question.
-            let milliseconds = unsafe {
-                result::event::synchronize(self.end)
-                    .and_then(|()| result::event::elapsed(self.start, self.end))
-            };
-            seconds.push(f64::from(milliseconds.map_err(|e| failed("time a kernel", e))?) * 1e-3);
-        }
-        seconds.sort_by(f64::total_cmp);
-        Ok(seconds[seconds.len() / 2])
+        record(self.start)?;
+        work()?;
+        record(self.end)?;
+        // SAFETY: both were recorded on one stream; the wait comes before the question.
+        let milliseconds = unsafe {
+            result::event::synchronize(self.end).and_then(|()| result::event::elapsed(self.start, self.end))
+        };
+        Ok(f64::from(milliseconds.map_err(|e| failed("time a kernel", e))?) * 1e-3)
     }
 }
 

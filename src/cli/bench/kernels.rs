@@ -89,14 +89,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.markdown {
         AtomicFile::probe(path)?;
     }
-    let mut sections = vec![compiled(arguments)?];
+    let mut sections = Vec::new();
+    let mut done = |section: Section| section.print().map(|()| sections.push(section));
+    done(compiled(arguments)?)?;
     let software = Software::found();
     match (cuda.map(Arc::new), &software) {
-        (Some(cuda), Some(software)) => sections.extend([counted(arguments, &cuda, software)?, not_timed()]),
-        (Some(cuda), None) => sections.push(timed(arguments, &cuda)?),
-        (None, _) => sections.push(not_timed()),
+        (Some(cuda), Some(software)) => {
+            done(counted(arguments, &cuda, software)?)?;
+            done(not_timed())?;
+        }
+        (Some(cuda), None) => done(timed(arguments, &cuda)?)?,
+        (None, _) => done(not_timed())?,
     }
-    sections.iter().try_for_each(Section::print)?;
     let Some(path) = &arguments.markdown else { return Ok(()) };
     let text: Vec<String> = sections.iter().map(Section::markdown).collect();
     let text =
@@ -230,8 +234,8 @@ fn not_timed() -> Section {
 fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<Section> {
     let (roofline, watch, cublas) = (cuda.roofline()?, Stopwatch::new(cuda)?, Cublas::new(cuda)?);
     let words = format!(
-        "{}, driver for CUDA {}.{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of 20 runs: warm among ten of its \
-         kind in a graph, cold by itself with other things in the L2 cache. GFLOP/s are warm, GB/s are cold. The floor is \
+        "{}, driver for CUDA {}.{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of up to 21 runs: warm among ten of its kind in \
+         a graph, cold by itself with other things in the L2 cache. GFLOP/s are warm, GB/s are cold. The floor is \
          the larger of what arithmetic and memory need at least, as a part of the better of the two times; inputs that \
          stay in the L2 cache can beat it.",
         cuda.facts().name,
@@ -247,10 +251,10 @@ fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<Section> {
         if !e.name.contains(&arguments.filter) {
             return Ok(());
         }
-        let warm = watch.warm(20, || e.run())?;
-        let cold = watch.cold(20, || e.run())?;
+        let warm = watch.warm(|| e.run())?;
+        let cold = watch.cold(|| e.run())?;
         let theirs = match (&cublas, e.gemm) {
-            (Some(cublas), Some(extents)) => Some(watch.foreign(20, cublas.product(extents)?)?),
+            (Some(cublas), Some(extents)) => Some(watch.foreign(cublas.product(extents)?)?),
             _ => None,
         };
         let no_theirs = if e.gemm.is_some() { NOT_RUN } else { "" };
