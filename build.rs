@@ -92,8 +92,13 @@ fn handles(file: &str, kind: &str, entries: &[Entry]) -> String {
             .iter()
             .map(|(c, name)| format!("{}: {}", rust_name(name), rust_type(file, c)))
             .collect();
-        let pushes: Vec<String> =
-            e.parameters.iter().map(|(_, name)| format!("args.push({});", rust_name(name))).collect();
+        let push = |c: &str| match c {
+            pointer if pointer.ends_with('*') && pointer.starts_with("const ") => "read",
+            pointer if pointer.ends_with('*') => "write",
+            _ => "push",
+        };
+        let pushes = e.parameters.iter().map(|(c, name)| format!("args.{}({});", push(c), rust_name(name)));
+        let pushes: Vec<String> = pushes.collect();
         let name = &e.name;
         writeln!(
             code,
@@ -139,7 +144,8 @@ fn needs(source: &str) -> u32 {
     claim.and_then(|n| n.trim().parse().ok()).unwrap_or(75)
 }
 
-/// A kernel's name and its parameters: their types in C, without `const` and `__restrict__`, and their names.
+/// A kernel's name and its parameters: their types in C, without `__restrict__`, and their names. `const` is there where it
+/// is said of what a pointer leads to.
 struct Entry {
     name: String,
     parameters: Vec<(String, String)>,
@@ -164,9 +170,9 @@ fn entries(source: &str) -> Vec<Entry> {
     found
 }
 
-/// `const float* __restrict__ x` is `("float*", "x")`.
+/// `const float* __restrict__ x` is `("const float*", "x")`.
 fn parameter(text: &str) -> (String, String) {
-    let text = text.replace("__restrict__", " ").replace("const ", " ").replace('*', "* ");
+    let text = text.replace("__restrict__", " ").replace('*', "* ");
     let words: Vec<&str> = text.split_whitespace().collect();
     let (name, kind) = words.split_last().map_or(("", &[][..]), |(name, kind)| (*name, kind));
     (kind.join(" ").replace(" *", "*"), name.to_string())

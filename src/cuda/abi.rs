@@ -30,6 +30,8 @@ pub(super) struct Args {
     bytes: [u8; Args::BYTES],
     /// Where each argument starts.
     starts: [u16; Args::COUNT],
+    /// What the kernel does with each.
+    uses: [Use; Args::COUNT],
     count: usize,
     len: usize,
 }
@@ -39,7 +41,8 @@ impl Args {
     const COUNT: usize = 24;
 
     pub(super) fn new() -> Args {
-        Args { bytes: [0; Args::BYTES], starts: [0; Args::COUNT], count: 0, len: 0 }
+        let (starts, uses) = ([0; Args::COUNT], [Use::Value; Args::COUNT]);
+        Args { bytes: [0; Args::BYTES], starts, uses, count: 0, len: 0 }
     }
 
     /// One more argument.
@@ -52,6 +55,26 @@ impl Args {
         (self.count, self.len) = (self.count + 1, end);
     }
 
+    /// A pointer to what the kernel reads.
+    pub(super) fn read(&mut self, at: Ptr) {
+        self.uses[self.count] = Use::Read;
+        self.push(at);
+    }
+
+    /// A pointer to what the kernel writes, and may read.
+    pub(super) fn write(&mut self, at: Ptr) {
+        self.uses[self.count] = Use::Write;
+        self.push(at);
+    }
+
+    /// The addresses that the kernel is given, with whether it writes there.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u64, bool)> + '_ {
+        (0..self.count).filter(|&i| self.uses[i] != Use::Value).filter_map(|i| {
+            let at = self.bytes[self.starts[i] as usize..].first_chunk().copied().map(u64::from_ne_bytes);
+            at.filter(|&at| at != 0).map(|at| (at, self.uses[i] == Use::Write))
+        })
+    }
+
     /// A pointer to each argument, as the driver wants them. They point into `self`.
     pub(super) fn pointers(&self) -> [*mut std::ffi::c_void; Args::COUNT] {
         std::array::from_fn(|i| match i < self.count {
@@ -59,6 +82,17 @@ impl Args {
             false => std::ptr::null_mut(),
         })
     }
+}
+
+/// What a kernel does with an argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Nothing but look at it.
+    Value,
+    /// It reads where it points to.
+    Read,
+    /// It writes there.
+    Write,
 }
 
 impl PartialEq for Args {

@@ -34,6 +34,7 @@ impl Buffer {
         buffer.address =
             address.map_err(|e| failed(&format!("allocate {} MB", bytes.div_ceil(1 << 20)), e))?;
         buffer.words = words;
+        stream.order.lock().add(buffer.address, bytes);
         stream.clear(buffer.address, bytes)?;
         Ok(buffer)
     }
@@ -83,6 +84,7 @@ impl Drop for Buffer {
         if self.words > 0 {
             // A step that is being recorded may still want the buffer. Then freeing waits for the device.
             let _ = self.stream.synchronize();
+            self.stream.order.lock().remove(self.address);
             // SAFETY: allocated once, freed once; nobody has a view of it any more.
             let _ = unsafe { result::free_sync(self.address) };
         }

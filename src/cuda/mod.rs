@@ -5,6 +5,7 @@
 //! | driver | finds the driver, NVRTC and the device, or says what is missing |
 //! | module | compiles kernels with NVRTC, caches them on disk, loads them |
 //! | stream | the one queue of work: launches, steps as graphs, copies |
+//! | order | which kernels of a step's graph wait for which |
 //! | memory | memory of the device |
 //! | layout | how blocks lie over the rows and columns of a matrix |
 //! | abi | pointers, arguments and structs as kernels see them |
@@ -34,6 +35,7 @@ mod loss;
 mod memory;
 mod module;
 mod normalize;
+mod order;
 mod pool;
 mod recurrent;
 mod score;

@@ -7,23 +7,25 @@
 //! one that comes the second time is built into a graph; from the third time on the whole step is one call of the
 //! driver. Kernels whose arguments changed since (a step's number in the dropout mask, Adam's step size) get the new
 //! ones first, node by node.
+//!
+//! In the graph a kernel waits for those only whose numbers it needs; see `order`. What has nothing to do with each other
+//! (dW and dx, the metrics and the way back, one parameter's update and the next one's) runs side by side.
 
 use super::abi::Args;
 use super::driver::{Context, failed};
 use super::module::Function;
+use super::order::{Allocations, waits};
 use crate::error::Result;
 use cudarc::driver::{result, sys};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many blocks of how many threads, how many bytes of dynamic shared memory each block has, and what may run beside it.
+/// How many blocks of how many threads, and how many bytes of dynamic shared memory each block has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grid {
     pub(super) blocks: [u32; 3],
     pub(super) threads: [u32; 3],
     pub(super) shared: u32,
-    /// Whether it has nothing to do with launches directly before it that say the same: in a graph they run at once.
-    pub(super) beside: bool,
 }
 
 impl Grid {
@@ -33,18 +35,13 @@ impl Grid {
     const MOST: usize = 2048;
 
     pub(super) fn new(blocks: [u32; 3], threads: [u32; 3]) -> Grid {
-        Grid { blocks, threads, shared: 0, beside: false }
+        Grid { blocks, threads, shared: 0 }
     }
 
     /// For a grid-stride loop over `n` elements. `n` must not be 0: a grid has at least one block.
     pub(super) fn elements(n: usize) -> Grid {
         let blocks = n.div_ceil(Grid::BLOCK as usize).clamp(1, Grid::MOST) as u32;
         Grid::new([blocks, 1, 1], [Grid::BLOCK, 1, 1])
-    }
-
-    /// Of a launch that may run beside its like: neither writes what another reads or writes.
-    pub(super) fn beside(self) -> Grid {
-        Grid { beside: true, ..self }
     }
 
     /// With `bytes` of dynamic shared memory for each block.
@@ -81,6 +78,8 @@ struct Step {
 pub(super) struct Graph {
     graph: sys::CUgraph,
     nodes: Vec<sys::CUgraphNode>,
+    /// For each node those that it waits for.
+    waits: Vec<Vec<usize>>,
     exec: sys::CUgraphExec,
 }
 
@@ -119,6 +118,8 @@ pub(super) struct Stream {
     pub(super) context: Arc<Context>,
     raw: sys::CUstream,
     queue: Mutex<Queue>,
+    /// Which addresses are one tensor's.
+    pub(super) order: Allocations,
 }
 
 // SAFETY: the driver's handles may be used from any thread; the rest is behind the lock.
@@ -130,7 +131,7 @@ impl Stream {
     pub(super) fn new(context: Arc<Context>) -> Result<Stream> {
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(|e| failed("create a stream", e))?;
-        Ok(Stream { context, raw, queue: Mutex::default() })
+        Ok(Stream { context, raw, queue: Mutex::default(), order: Allocations::default() })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -201,8 +202,11 @@ impl Stream {
         };
         steps[at..].rotate_left(1); // the latest used is the last to be forgotten
         let Some(step) = steps.last_mut() else { return Ok(()) };
+        // Numbers may change, and places, as long as nobody waits for another than before.
+        let moved = step.launches.iter().zip(list).any(|(a, b)| !a.args.places().eq(b.args.places()));
+        let stale = |graph: &Graph| moved && graph.waits != self.waits(list);
         match &step.graph {
-            Some(graph) => {
+            Some(graph) if !stale(graph) => {
                 for ((old, new), &node) in step.launches.iter_mut().zip(list).zip(&graph.nodes) {
                     if old.args != new.args {
                         graph.change(node, new)?;
@@ -210,13 +214,23 @@ impl Stream {
                     }
                 }
             }
-            None => {
-                step.graph = Some(Graph::new(list)?);
+            _ => {
+                step.graph = Some(Graph::new(list, self.waits(list))?);
                 step.launches.copy_from_slice(list);
             }
         }
         let Some(graph) = &step.graph else { return Ok(()) };
         self.play(graph)
+    }
+
+    /// For each launch those of the list that it waits for.
+    fn waits(&self, list: &[Launch]) -> Vec<Vec<usize>> {
+        let allocations = self.order.lock();
+        let tensors = |launch: &Launch| {
+            let places = launch.args.places();
+            places.map(|(at, writes)| (allocations.tensor(at), writes)).collect::<Vec<_>>()
+        };
+        waits(list.iter().map(tensors))
     }
 
     /// What `work` asks the driver for on this stream, itself and not through us, as a graph.
@@ -228,7 +242,7 @@ impl Stream {
             result::stream::begin_capture(self.raw, mode).map_err(problem)?;
             let worked = work();
             let graph = result::stream::end_capture(self.raw).map_err(problem)?;
-            let mut graph = Graph { graph, nodes: Vec::new(), exec: std::ptr::null_mut() };
+            let mut graph = Graph { graph, nodes: Vec::new(), waits: Vec::new(), exec: std::ptr::null_mut() };
             worked?;
             let flags = sys::CUgraphInstantiate_flags(0);
             graph.exec = result::graph::instantiate(graph.graph, flags).map_err(problem)?;
@@ -406,9 +420,8 @@ impl Drop for Slot {
 }
 
 impl Graph {
-    /// A chain of the launches: each waits for the one before. Launches that may run beside each other are one link of
-    /// it: they wait for the same, and the next one waits for all of them.
-    fn new(list: &[Launch]) -> Result<Graph> {
+    /// The launches, each of which waits for some before it.
+    fn new(list: &[Launch], waits: Vec<Vec<usize>>) -> Result<Graph> {
         let problem = |e| failed("build a step's graph", e);
         let mut graph = MaybeUninit::uninit();
         // SAFETY: writes one handle.
@@ -416,33 +429,28 @@ impl Graph {
             sys::cuGraphCreate(graph.as_mut_ptr(), 0).result().map_err(problem)?;
             graph.assume_init()
         };
-        // From here on dropping `chain` destroys what there is.
-        let mut chain = Graph { graph, nodes: Vec::with_capacity(list.len()), exec: std::ptr::null_mut() };
-        // The nodes of the link before, and of the one that is being made.
-        let (mut before, mut link) = (0..0, 0..0);
+        // From here on dropping `made` destroys what there is.
+        let nodes = Vec::with_capacity(list.len());
+        let mut made = Graph { graph, nodes, waits, exec: std::ptr::null_mut() };
         for (i, launch) in list.iter().enumerate() {
             launch.grid.allow_shared(&launch.function)?;
             let mut pointers = launch.args.pointers();
             let params = launch.params(&mut pointers);
-            if !(i > 0 && launch.grid.beside && list[i - 1].grid.beside) {
-                before = std::mem::replace(&mut link, i..i);
-            }
-            link.end = i + 1;
-            let waits_for = &chain.nodes[before.clone()];
+            let before: Vec<_> = made.waits[i].iter().map(|&i| made.nodes[i]).collect();
+            let (first, count) = (before.as_ptr(), before.len());
             let mut node = MaybeUninit::uninit();
             // SAFETY: the driver copies the arguments, whose types are the kernel's, before it returns.
             unsafe {
-                let (first, count) = (waits_for.as_ptr(), waits_for.len());
                 sys::cuGraphAddKernelNode_v2(node.as_mut_ptr(), graph, first, count, &params)
                     .result()
                     .map_err(problem)?;
-                chain.nodes.push(node.assume_init());
+                made.nodes.push(node.assume_init());
             }
         }
         // SAFETY: the graph is complete.
-        chain.exec = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) }
+        made.exec = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) }
             .map_err(problem)?;
-        Ok(chain)
+        Ok(made)
     }
 
     /// Gives a node new arguments.

@@ -29,8 +29,7 @@ pub(super) fn update(
     if n == 0 {
         return Ok(());
     }
-    // Parameters have nothing in common, and most are small: a step moves them at once.
-    let (kernels, stream, grid) = (cuda.kernels.update()?, &cuda.stream, by_fours(n).beside());
+    let (kernels, stream, grid) = (cuda.kernels.update()?, &cuda.stream, by_fours(n));
     let (decay, n) = (update.decay as f32, n as u64);
     // 1 − β in f64: in f32, 1 − 0.999 would keep four digits.
     let rest = |beta: f64| (1.0 - beta) as f32;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::ffi::{c_uint, c_ulonglong, c_void};
 use std::sync::{Arc, LazyLock, Mutex};
 
+use crate::config::{Order, config};
+
 use super::launch::{Kernel, check, collect};
 use super::module::function;
 use super::stream::{Work, exists};
@@ -13,13 +15,38 @@ use super::{DEVICE, INVALID_HANDLE, INVALID_VALUE, NOT_SUPPORTED, Outcome, api, 
 #[derive(Default, Clone)]
 pub(crate) struct Graph {
     nodes: Vec<(usize, Work)>,
+    /// For each node the positions of those it depends on.
+    deps: Vec<Vec<usize>>,
 }
 
 impl Graph {
+    /// Adds work that waits for all that is there.
     pub(crate) fn append(&mut self, work: Work) -> usize {
+        self.add(work, (0..self.nodes.len()).collect())
+    }
+
+    fn add(&mut self, work: Work, deps: Vec<usize>) -> usize {
         let h = DEVICE.handle();
         self.nodes.push((h, work));
+        self.deps.push(deps);
         h
+    }
+
+    /// Runs the nodes: in the order in which they were added, or, where warps run last to first, always the latest that
+    /// may run. A dependency that is missing shows in one of the two.
+    fn run(&self, order: Order) -> Outcome {
+        if order == Order::Forward {
+            return self.nodes.iter().try_for_each(|(_, work)| work.run());
+        }
+        let mut done = vec![false; self.nodes.len()];
+        let ready = |done: &[bool]| {
+            (0..done.len()).rev().find(|&i| !done[i] && self.deps[i].iter().all(|&d| done[d]))
+        };
+        while let Some(i) = ready(&done) {
+            self.nodes[i].1.run()?;
+            done[i] = true;
+        }
+        Ok(())
     }
 }
 
@@ -91,14 +118,18 @@ unsafe fn add(
     if n > 0 && deps.is_null() {
         return Err(INVALID_VALUE);
     }
+    let mut waits = Vec::with_capacity(n);
     for i in 0..n {
         // SAFETY: the caller's word.
         let d = unsafe { *deps.add(i) } as usize;
-        if !g.nodes.iter().any(|x| x.0 == d) {
-            return wrong(INVALID_VALUE, "a graph's node depends on one that the graph does not have");
+        match g.nodes.iter().position(|x| x.0 == d) {
+            Some(at) => waits.push(at),
+            None => {
+                return wrong(INVALID_VALUE, "a graph's node depends on one that the graph does not have");
+            }
         }
     }
-    let h = g.append(work);
+    let h = g.add(work, waits);
     // SAFETY: the caller's pointer.
     unsafe { give(out, h as *mut c_void) }
 }
@@ -221,11 +252,7 @@ api! {
         ready()?;
         exists(stream)?;
         let g = find(&EXECS, exec)?;
-        let g = lock(&g);
-        for (_, work) in &g.nodes {
-            work.run()?;
-        }
-        Ok(())
+        lock(&g).run(config().order())
     }
 
     fn cuGraphUpload(exec: *mut c_void, stream: *mut c_void) {
