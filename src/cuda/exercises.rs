@@ -375,17 +375,26 @@ fn windows(c: &mut Course, size: Size) -> Result<()> {
     let (x, mut y) = (c.normal([n * w.positions(), w.taps()])?, c.normal([n, 13, 13, 8])?);
     c.add("col2im 13×13×8", images + cols, move |dev| dev.col2im(&w, x.view(), y.view_mut()))?;
 
+    // Windows side by side, and windows that overlap.
+    for (k, side) in [(2, 13), (3, 12)] {
+        let w = same([26, 26, 32], k, 2, Padding::Valid)?;
+        let (images, maps) = (n * w.input_len(), n * w.positions() * 32);
+        let (x, mut y) = (c.normal([n, 26, 26, 32])?, c.normal([n, side, side, 32])?);
+        c.device.max_pool(&w, x.view(), y.view_mut())?;
+        let mut highest = c.device.zeros([n, side, side, 32].into())?;
+        c.device.copy(y.view(), highest.view_mut())?;
+        let mut same_x = c.device.zeros([n, 26, 26, 32].into())?;
+        c.device.copy(x.view(), same_x.view_mut())?;
+        c.add(format!("max_pool 26×26×32 by {k}×{k}"), images + maps, move |dev| {
+            dev.max_pool(&w, x.view(), y.view_mut())
+        })?;
+        let (dy, mut dx) = (c.normal([n, side, side, 32])?, c.normal([n, 26, 26, 32])?);
+        c.add(format!("max_pool backward 26×26×32 by {k}×{k}"), 2 * images + 2 * maps, move |dev| {
+            dev.max_pool_backward(&w, same_x.view(), highest.view(), dy.view(), dx.view_mut())
+        })?;
+    }
     let w = same([26, 26, 32], 2, 2, Padding::Valid)?;
     let (images, maps) = (n * w.input_len(), n * w.positions() * 32);
-    let (x, mut y) = (c.normal([n, 26, 26, 32])?, c.normal([n, 13, 13, 32])?);
-    c.device.max_pool(&w, x.view(), y.view_mut())?;
-    let highest = c.device.tensor([n, 13, 13, 32], &y.view().values()?)?;
-    c.add("max_pool 26×26×32", images + maps, move |dev| dev.max_pool(&w, x.view(), y.view_mut()))?;
-    let (dy, mut dx) = (c.normal([n, 13, 13, 32])?, c.normal([n, 26, 26, 32])?);
-    let x = c.normal([n, 26, 26, 32])?;
-    c.add("max_pool backward 26×26×32", 2 * images + 2 * maps, move |dev| {
-        dev.max_pool_backward(&w, x.view(), highest.view(), dy.view(), dx.view_mut())
-    })?;
     let (x, mut y) = (c.normal([n, 26, 26, 32])?, c.normal([n, 13, 13, 32])?);
     c.add("average_pool 26×26×32", images + maps, move |dev| dev.average_pool(&w, x.view(), y.view_mut()))?;
     let (dy, mut dx) = (c.normal([n, 13, 13, 32])?, c.normal([n, 26, 26, 32])?);

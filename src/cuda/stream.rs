@@ -78,8 +78,9 @@ struct Step {
 pub(super) struct Graph {
     graph: sys::CUgraph,
     nodes: Vec<sys::CUgraphNode>,
-    /// For each node those that it waits for.
+    /// For each node those that it waits for, and the state of the allocations that this holds for.
     waits: Vec<Vec<usize>>,
+    changes: u64,
     exec: sys::CUgraphExec,
 }
 
@@ -203,10 +204,12 @@ impl Stream {
         steps[at..].rotate_left(1); // the latest used is the last to be forgotten
         let Some(step) = steps.last_mut() else { return Ok(()) };
         // Numbers may change, and places, as long as nobody waits for another than before.
+        let changes = self.order.lock().changes();
         let moved = step.launches.iter().zip(list).any(|(a, b)| !a.args.places().eq(b.args.places()));
-        let stale = |graph: &Graph| moved && graph.waits != self.waits(list);
-        match &step.graph {
-            Some(graph) if !stale(graph) => {
+        let fits = |graph: &Graph| (!moved && graph.changes == changes) || graph.waits == self.waits(list);
+        match &mut step.graph {
+            Some(graph) if fits(graph) => {
+                graph.changes = changes;
                 for ((old, new), &node) in step.launches.iter_mut().zip(list).zip(&graph.nodes) {
                     if old.args != new.args {
                         graph.change(node, new)?;
@@ -215,7 +218,7 @@ impl Stream {
                 }
             }
             _ => {
-                step.graph = Some(Graph::new(list, self.waits(list))?);
+                step.graph = Some(Graph::new(list, self.waits(list), changes)?);
                 step.launches.copy_from_slice(list);
             }
         }
@@ -242,7 +245,8 @@ impl Stream {
             result::stream::begin_capture(self.raw, mode).map_err(problem)?;
             let worked = work();
             let graph = result::stream::end_capture(self.raw).map_err(problem)?;
-            let mut graph = Graph { graph, nodes: Vec::new(), waits: Vec::new(), exec: std::ptr::null_mut() };
+            let (nodes, waits, exec) = (Vec::new(), Vec::new(), std::ptr::null_mut());
+            let mut graph = Graph { graph, nodes, waits, changes: 0, exec };
             worked?;
             let flags = sys::CUgraphInstantiate_flags(0);
             graph.exec = result::graph::instantiate(graph.graph, flags).map_err(problem)?;
@@ -421,7 +425,7 @@ impl Drop for Slot {
 
 impl Graph {
     /// The launches, each of which waits for some before it.
-    fn new(list: &[Launch], waits: Vec<Vec<usize>>) -> Result<Graph> {
+    fn new(list: &[Launch], waits: Vec<Vec<usize>>, changes: u64) -> Result<Graph> {
         let problem = |e| failed("build a step's graph", e);
         let mut graph = MaybeUninit::uninit();
         // SAFETY: writes one handle.
@@ -431,7 +435,7 @@ impl Graph {
         };
         // From here on dropping `made` destroys what there is.
         let nodes = Vec::with_capacity(list.len());
-        let mut made = Graph { graph, nodes, waits, exec: std::ptr::null_mut() };
+        let mut made = Graph { graph, nodes, waits, changes, exec: std::ptr::null_mut() };
         for (i, launch) in list.iter().enumerate() {
             launch.grid.allow_shared(&launch.function)?;
             let mut pointers = launch.args.pointers();
