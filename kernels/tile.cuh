@@ -134,7 +134,9 @@ struct Share {
   int k, row;  // of the thread's first float
 
   __device__ __forceinline__ Share() {
-    int along = threadIdx.x % LINE * VEC, line = (THREADS == 256 ? threadIdx.x : threadIdx.x % THREADS) / LINE;  // no block has more
+    // Its number in the team: no block has more than 256 threads.
+    int thread = THREADS == 256 ? threadIdx.x : threadIdx.x % THREADS;
+    int along = thread % LINE * VEC, line = thread / LINE;
     k = ALONG_K ? along : line;
     row = ALONG_K ? line : along;
   }

@@ -20,7 +20,8 @@ args = mnist.arguments()
 samples, batch = mnist.TASKS[args.task]
 steps = {"mlp": 1500, "mlp2": 328, "cnn": 39, "lstm": 39}[args.task]
 jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # for dropout: far less work than the default
-jax.config.update("jax_default_matmul_precision", "highest")
+if args.device != "cpu":
+    jax.config.update("jax_default_matmul_precision", "highest")  # f32 and not tf32
 random = np.random.default_rng(0)
 
 
