@@ -166,7 +166,10 @@ impl Shared {
             if free.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return false;
             }
-            thread::yield_now();
+            // With a core for each thread, a yield gives it to a neighbour's program, for longer than most jobs take.
+            if self.spins < SPINS {
+                thread::yield_now();
+            }
         }
     }
 
@@ -327,11 +330,13 @@ impl Pool {
         s.wake(tasks - 1);
         s.work(0, job);
 
+        // As above: with a core for each thread, only after a third of a millisecond.
+        let in_a_row = if s.spins < SPINS { s.spins } else { 64 * SPINS };
         let mut looks = 0;
         s.state.0.fetch_and(!OPEN, SeqCst);
         while s.state.0.load(Acquire) & INSIDE != 0 {
             looks += 1;
-            if looks % s.spins != 0 { std::hint::spin_loop() } else { thread::yield_now() }
+            if looks % in_a_row != 0 { std::hint::spin_loop() } else { thread::yield_now() }
         }
         let panic = match s.failed.swap(false, Relaxed) {
             true => s.panic.lock().unwrap_or_else(PoisonError::into_inner).take(),
