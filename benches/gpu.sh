@@ -70,11 +70,11 @@ run() {
 
 printf '# handgrad on a GPU, %s\n' "$(date -u +%Y-%m-%d)" >"$report"
 run 20 "The device" ./handgrad devices
-run 240 "Tests: ops, layers, steps, training runs" ./test-cuda --test-threads 1 --nocapture
+run 180 "Tests: ops, layers, steps, training runs" ./test-cuda --test-threads 1 --nocapture
 run 30 "Tests: every rung of the ladder" ./test-cuda_gemm --test-threads 1 --nocapture
 run 40 "Tests: a step allocates nothing" ./test-allocations
 run 200 "Kernels: time, roofline, cuBLAS" ./handgrad bench --kernels --device cuda:0
-run 60 "Training: mnist" ./handgrad train mnist --epochs 3 --verbose 2 --device cuda:0
+run 40 "Training: mnist" ./handgrad train mnist --epochs 3 --verbose 2 --device cuda:0
 run 40 "Training: mnist-mlp" ./handgrad train mnist-mlp --epochs 5 --verbose 2 --device cuda:0
 run 40 "Training: mnist-lstm" ./handgrad train mnist-lstm --epochs 2 --verbose 2 --device cuda:0
 echo "The report is $report."

@@ -27,7 +27,10 @@ fn soft(arguments: &str) -> Option<Command> {
         return None;
     }
     let mut command = bare(arguments);
-    command.env("HANDGRAD_CUDA_DRIVER", gpu::driver_path()).env("HANDGRAD_NVRTC", gpu::nvrtc_path()?);
+    let nvrtc = gpu::nvrtc_path()?;
+    // before the machine's own, where there is one
+    command.env("LD_LIBRARY_PATH", nvrtc.parent()?);
+    command.env("HANDGRAD_CUDA_DRIVER", gpu::driver_path()).env("HANDGRAD_NVRTC", nvrtc);
     Some(command)
 }
 
@@ -111,6 +114,27 @@ fn what_a_gpu_lacks_is_said() {
 
     let mut small = soft("train mnist-cnn --device cuda:0 --epochs 1 --limit 256").unwrap();
     fails(small.env("SOFTGPU_MEMORY", "20000000"), "out of memory");
+}
+
+/// Two NVRTCs: the one that is named, and the one that a system finds under the first name that is looked for.
+#[test]
+fn a_library_that_is_named_but_not_the_one_that_loads_is_an_error() {
+    let Some(mut command) = soft("devices") else { return };
+    let (nvrtc, folder) = (gpu::nvrtc_path().unwrap(), tempfile::tempdir().unwrap());
+    let found = nvrtc.parent().unwrap().join("libnvrtc.so");
+    if !found.exists() {
+        println!("skipped: {} is not there", found.display());
+        return;
+    }
+    let named = folder.path().join("libnvrtc.so.12"); // a copy: a link would be the same library
+    fs::copy(&nvrtc, &named).unwrap();
+    let said = succeeds(command.env("HANDGRAD_NVRTC", &named));
+    assert!(said.contains("is not what loads: this system has another libnvrtc.so"), "{said}");
+    fails(soft("train xor --device cuda:0").unwrap().env("HANDGRAD_NVRTC", &named), "is not what loads");
+    // With a link of that name in front it is the one.
+    std::os::unix::fs::symlink(&named, folder.path().join("libnvrtc.so")).unwrap();
+    let said = succeeds(command.env("LD_LIBRARY_PATH", folder.path()));
+    assert!(!said.contains("is not what loads"), "{said}");
 }
 
 #[test]

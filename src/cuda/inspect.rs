@@ -3,6 +3,8 @@
 
 use super::module::{self, KernelFile, Output};
 use crate::error::Result;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The architectures that every kernel is compiled for in the tests: Turing to Blackwell.
 pub const ARCHITECTURES: [u32; 7] = [75, 80, 86, 89, 90, 100, 120];
@@ -103,6 +105,33 @@ pub fn inspect(file: &KernelFile, architecture: u32) -> Result<Vec<KernelFacts>>
     }
     facts.retain(|f| file.kernels.contains(&f.name.as_str()));
     Ok(facts)
+}
+
+/// The same of several files, each for every architecture that it claims, in that order. Compiling the largest takes
+/// seconds, so it is done on all cores.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_all(files: &[&'static KernelFile]) -> Result<Vec<(&'static KernelFile, Vec<KernelFacts>)>> {
+    let claimed =
+        |&f: &&'static KernelFile| ARCHITECTURES.into_iter().filter(|a| *a >= f.needs).map(move |a| (f, a));
+    let work: Vec<_> = files.iter().flat_map(claimed).collect();
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&(file, architecture)) = work.get(i) else { return done };
+            done.push((i, inspect(file, architecture).map(|facts| (file, facts))));
+        }
+    };
+    let mut all: Vec<_> = std::thread::scope(|s| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work.len());
+        let workers: Vec<_> = (0..threads).map(|_| s.spawn(worker)).collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|e| resume_unwind(e))).collect()
+    });
+    all.sort_by_key(|(i, _)| *i);
+    all.into_iter().map(|(_, facts)| facts).collect()
 }
 
 /// The kernels that declare how many threads their blocks have at most, with that number.

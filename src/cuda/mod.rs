@@ -66,7 +66,7 @@ use stream::Stream;
 pub use driver::{DRIVER, Facts, NVRTC, use_libraries};
 pub use exercises::{Exercise, Size, each_exercise, exercises};
 pub use gemm::Rung;
-pub use inspect::{ARCHITECTURES, KernelFacts, inspect};
+pub use inspect::{ARCHITECTURES, KernelFacts, inspect, inspect_all};
 pub use module::{KERNELS, KernelFile, Sources};
 pub use software::Software;
 pub use timing::{Cublas, Roofline, Stopwatch};

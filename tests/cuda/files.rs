@@ -1,8 +1,7 @@
 //! Every file of kernels, compiled to machine code for every architecture that it claims.
 
 use super::gpu;
-use handgrad::cuda::{ARCHITECTURES, KernelFacts, KernelFile, inspect, kernel_files, kernel_fingerprint};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use handgrad::cuda::{KernelFacts, KernelFile, inspect_all, kernel_files, kernel_fingerprint};
 
 /// Fails if a kernel does not assemble (NVRTC checks inline assembly only here), or when one starts to spill registers
 /// or to keep arrays in local memory.
@@ -11,23 +10,10 @@ fn every_kernel_assembles_and_none_spills() {
     if !gpu::is_there() {
         return;
     }
-    let claimed =
-        |f: &'static KernelFile| ARCHITECTURES.into_iter().filter(|a| *a >= f.needs).map(move |a| (f, a));
-    let work: Vec<_> = kernel_files().iter().flat_map(claimed).collect();
-    // Compiling takes seconds for the largest files: on all cores.
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut facts = Vec::new();
-        while let Some(&(file, architecture)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            facts.extend(assemble(file, architecture));
-        }
-        facts
-    };
-    let facts: Vec<_> = std::thread::scope(|s| {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let workers: Vec<_> = (0..threads).map(|_| s.spawn(worker)).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap()).collect()
-    });
+    let files: Vec<_> = kernel_files().iter().collect();
+    let all = inspect_all(&files).unwrap_or_else(|e| panic!("{e}"));
+    all.iter().for_each(|(file, facts)| complete(file, facts));
+    let facts: Vec<KernelFacts> = all.into_iter().flat_map(|(_, facts)| facts).collect();
     let count = facts.len();
     let wrong: Vec<_> = facts.iter().filter(|f| f.spills + f.stack > 0).map(|f| format!("{f:?}")).collect();
     println!("{count} kernels");
@@ -46,16 +32,13 @@ fn the_page_is_of_these_kernels() {
     assert!(page.contains(&fingerprint), "the kernels are {fingerprint} now: run benches/kernels.sh");
 }
 
-/// What the compiler says of all kernels of a file.
-fn assemble(file: &KernelFile, architecture: u32) -> Vec<KernelFacts> {
-    let facts = inspect(file, architecture).unwrap_or_else(|e| panic!("{e}"));
+/// Fails unless the compiler says something of every kernel of a file.
+fn complete(file: &KernelFile, facts: &[KernelFacts]) {
     for kernel in file.kernels {
         let found = facts.iter().find(|f| f.name == *kernel);
-        let found =
-            found.unwrap_or_else(|| panic!("{}.cu for sm_{architecture}: nothing of {kernel}", file.name));
+        let found = found.unwrap_or_else(|| panic!("{}.cu: nothing of {kernel}", file.name));
         assert!(found.registers > 0 && found.blocks(0) > 0, "{found:?}");
     }
-    facts
 }
 
 /// Every kernel of the table comes from a file of the folder, and the other way round.

@@ -8,16 +8,14 @@ use crate::cli::{say, table};
 use clap::Args;
 use handgrad::cuda::{
     ARCHITECTURES, Cublas, Cuda, Exercise, KernelFacts, Size, Software, Stopwatch, each_exercise, exercises,
-    inspect, kernel_files, kernel_fingerprint,
+    inspect_all, kernel_files, kernel_fingerprint,
 };
 use handgrad::data::AtomicFile;
 use handgrad::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What belongs to the processor's ops.
 const OTHERS: [&str; 5] = ["family", "threads", "quick", "json", "svg"];
@@ -117,31 +115,13 @@ a register more or less from run to run.
 
 /// What the compiler says: a row for each kernel.
 fn compiled(arguments: &Arguments) -> Result<Section> {
-    let mut kernels = BTreeMap::<(usize, usize), Vec<KernelFacts>>::new();
     let wanted = |name: &str| name.contains(&arguments.filter);
-    let files = kernel_files().iter().enumerate().filter(|(_, f)| f.kernels.iter().any(|k| wanted(k)));
-    let work: Vec<_> =
-        files.flat_map(|file| ARCHITECTURES.into_iter().rev().map(move |a| (file, a))).collect();
-    // Compiling takes seconds for the largest files.
-    let next = AtomicUsize::new(0);
-    let worker = || -> Result<Vec<(usize, KernelFacts)>> {
-        let mut facts = Vec::new();
-        while let Some(&((number, file), architecture)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if architecture >= file.needs {
-                facts.extend(inspect(file, architecture)?.into_iter().map(|f| (number, f)));
-            }
-        }
-        Ok(facts)
-    };
-    let all: Vec<_> = std::thread::scope(|s| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(work.len());
-        let workers: Vec<_> = (0..threads).map(|_| s.spawn(worker)).collect();
-        workers.into_iter().map(|w| w.join().unwrap_or_else(|e| resume_unwind(e))).collect()
-    });
-    for (number, facts) in all.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
-        let place = kernel_files()[number].kernels.iter().position(|k| *k == facts.name);
-        if wanted(&facts.name) {
-            kernels.entry((number, place.unwrap_or(usize::MAX))).or_default().push(facts);
+    let files: Vec<_> = kernel_files().iter().filter(|f| f.kernels.iter().any(|k| wanted(k))).collect();
+    let mut found = BTreeMap::<&str, Vec<KernelFacts>>::new();
+    for facts in inspect_all(&files)?.into_iter().flat_map(|(_, facts)| facts) {
+        let name = files.iter().flat_map(|f| f.kernels).find(|k| **k == facts.name);
+        if let Some(name) = name.filter(|k| wanted(k)) {
+            found.entry(name).or_default().push(facts);
         }
     }
     let mut header = vec!["file".to_string(), "kernel".into(), "threads".into(), "shared".into()];
@@ -151,12 +131,14 @@ fn compiled(arguments: &Arguments) -> Result<Section> {
                  spilled on any; how many blocks a multiprocessor holds, and the part of its warps that they are.";
     let mut section = Section::new("By the compiler", words, &[]);
     section.header = header;
-    for ((number, _), all) in &kernels {
-        let Some(first) = all.first() else { continue };
+    let kernels = files.iter().flat_map(|f| f.kernels.iter().map(|k| (f.name, *k)));
+    for (file, kernel) in kernels {
+        let Some((all, first)) = found.get(kernel).and_then(|all| Some((all, all.first()?))) else {
+            continue;
+        };
         let on = |a: u32| all.iter().find(|f| f.architecture == a);
         let occupancy =
             |a| on(a).map_or(String::new(), |f| format!("{}, {:.0} %", f.blocks(0), 100.0 * f.occupancy(0)));
-        let file = kernel_files()[*number].name;
         let mut row =
             vec![file.into(), first.name.clone(), first.threads.to_string(), first.shared.to_string()];
         row.extend(ARCHITECTURES.map(|a| on(a).map_or(String::new(), |f| f.registers.to_string())));
@@ -234,8 +216,8 @@ fn not_timed() -> Section {
 fn timed(arguments: &Arguments, cuda: &Arc<Cuda>) -> Result<Section> {
     let (roofline, watch, cublas) = (cuda.roofline()?, Stopwatch::new(cuda)?, Cublas::new(cuda)?);
     let words = format!(
-        "{}, driver for CUDA {}.{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of up to 21 runs: warm among ten of its kind in \
-         a graph, cold by itself with other things in the L2 cache. GFLOP/s are warm, GB/s are cold. The floor is \
+        "{}, driver for CUDA {}.{}: at most {:.1} TFLOP/s in f32 and {:.0} GB/s. Medians of up to 21 runs: \
+         warm among ten of its kind in a graph, cold by itself with other things in the L2 cache. GFLOP/s are warm, GB/s are cold. The floor is \
          the larger of what arithmetic and memory need at least, as a part of the better of the two times; inputs that \
          stay in the L2 cache can beat it.",
         cuda.facts().name,
