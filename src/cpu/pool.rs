@@ -16,8 +16,25 @@ use crate::shape::Shape;
 use crate::tensor::{View, ViewMut};
 use crate::window::Window;
 
-/// Registers of channels that share one walk over the taps.
-const GROUP: usize = 4;
+/// The body for each group of registers that share one walk over the taps: G registers of `lanes` channels from `c` on,
+/// four at a time, then two, then one, the last of which may have fewer lanes.
+macro_rules! each_group {
+    ($S:ident, $channels:expr, |$c:ident, $G:ident, $lanes:ident| $body:expr) => {
+        let mut $c = 0;
+        each_group!(@ $S, $channels, $c, $G, $lanes, $body; 4 2 1)
+    };
+    (@ $S:ident, $channels:expr, $c:ident, $G:ident, $lanes:ident, $body:expr; $($registers:literal)*) => {
+        $({
+            const $G: usize = $registers;
+            let least = if $G > 1 { $G * $S::LANES } else { 1 };
+            while $c + least <= $channels {
+                let $lanes = $S::LANES.min($channels - $c);
+                $body;
+                $c += $G * $lanes;
+            }
+        })*
+    };
+}
 
 /// The number of images, if x is [n, D, H, W, C] and `rows` a matrix of `columns` with a row for each window.
 pub(super) fn images(op: &'static str, w: &Window, x: Shape, rows: Shape, columns: usize) -> Result<usize> {
@@ -103,16 +120,9 @@ impl Kernel for Forward<'_> {
             let x = &x[image * w.input_len()..][..w.input_len()];
             let (depth, height) = (span(w, 0, o / oh), span(w, 1, o % oh));
             for (o, y) in line.chunks_exact_mut(w.channels).enumerate() {
-                let mut c = 0;
-                while c + GROUP * S::LANES <= w.channels {
-                    pool_group::<S, GROUP>(s, w, max, x, depth, height, o, c, S::LANES, y);
-                    c += GROUP * S::LANES;
-                }
-                while c < w.channels {
-                    let lanes = S::LANES.min(w.channels - c);
-                    pool_group::<S, 1>(s, w, max, x, depth, height, o, c, lanes, y);
-                    c += lanes;
-                }
+                each_group!(S, w.channels, |c, G, lanes| {
+                    pool_group::<S, G>(s, w, max, x, depth, height, o, c, lanes, y);
+                });
             }
         }
     }
@@ -230,28 +240,11 @@ impl Kernel for Backward<'_> {
         for line in 0..w.output[0] * w.output[1] {
             let spans = (span(w, 0, line / w.output[1]), span(w, 1, line % w.output[1]));
             for o in 0..ow {
-                let (at, mut c) = ((line * ow + o) * w.channels, 0);
-                while c + GROUP * S::LANES <= w.channels {
-                    spread::<S, GROUP>(
-                        s,
-                        w,
-                        self.max,
-                        &self.dy[at..],
-                        self.dx,
-                        at,
-                        spans,
-                        o,
-                        c,
-                        S::LANES,
-                        apart,
-                    );
-                    c += GROUP * S::LANES;
-                }
-                while c < w.channels {
-                    let lanes = S::LANES.min(w.channels - c);
-                    spread::<S, 1>(s, w, self.max, &self.dy[at..], self.dx, at, spans, o, c, lanes, apart);
-                    c += lanes;
-                }
+                let at = (line * ow + o) * w.channels;
+                let dy = &self.dy[at..];
+                each_group!(S, w.channels, |c, G, lanes| {
+                    spread::<S, G>(s, w, self.max, dy, self.dx, at, spans, o, c, lanes, apart);
+                });
             }
         }
     }

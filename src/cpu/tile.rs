@@ -348,8 +348,8 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize, con
             let mut run_2 = run_1;
             for _ in 0..walk.runs[2] {
                 // One pointer for every three rows: the rows between are at 1 and 2 strides from it, which an address can
-                // hold. (Left alone, the compiler adds the stride row after row: a chain of MR additions a step, as long
-                // as the sums'.)
+                // hold. (Left alone, the compiler adds the stride row after row, a chain of MR additions a step, as long
+                // as the sums'; or, if it may look into a step, keeps a pointer for each row, half of them in memory.)
                 let mut a = [[run_2; MAX_STARTS]; P];
                 for (q, a) in a.iter_mut().enumerate() {
                     for (i, a) in a.iter_mut().enumerate().skip(usize::from(q == 0)) {
@@ -383,7 +383,7 @@ unsafe fn of_size<S: Simd, const MR: usize, const NV: usize, const P: usize, con
                             });
                         }
                         for a in a.as_flattened_mut() {
-                            *a = a.wrapping_add(step); // past the last element after the last step
+                            *a = apart(a.wrapping_add(step)); // past the last element after the last step
                         }
                         b = b.wrapping_add(b_row);
                     }

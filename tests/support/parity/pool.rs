@@ -7,7 +7,7 @@ use handgrad::window::Window;
 /// Input extents, window, strides, padding, channels, batch.
 type Config = (&'static [usize], &'static [usize], &'static [usize], Padding, usize, usize);
 
-const CONFIGS: [Config; 19] = [
+const CONFIGS: [Config; 20] = [
     (&[8], &[2], &[2], Valid, 1, 1),
     (&[9], &[2], &[2], Valid, 3, 2),
     (&[9], &[3], &[1], Same, 17, 2),
@@ -19,6 +19,7 @@ const CONFIGS: [Config; 19] = [
     (&[9, 8], &[3, 3], &[1, 1], Same, 7, 2),
     (&[5, 5], &[5, 5], &[1, 1], Valid, 33, 2),
     (&[3, 3], &[5, 5], &[1, 1], Same, 2, 2),
+    (&[4, 5], &[2, 2], &[2, 2], Same, 119, 1),
     (&[10, 11], &[2, 1], &[3, 4], Valid, 5, 2),
     (&[7, 9], &[3, 2], &[3, 4], Same, 6, 3),
     (&[26, 26], &[2, 2], &[2, 2], Valid, 32, 4),
