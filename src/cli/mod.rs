@@ -27,7 +27,7 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use handgrad::presets::PRESETS;
 use handgrad::{Error, Language, Result};
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -140,14 +140,32 @@ fn usual_language() -> Language {
     set.and_then(|locale| Language::from_locale(&locale)).unwrap_or_default()
 }
 
-/// Prints a line. A reader that went away (`handgrad presets | head -1`) is no error.
-fn say(line: impl Display) -> Result<()> {
-    match writeln!(anstream::stdout(), "{line}") {
+/// Prints lines. On a terminal their control characters are shown as escapes: names come from models and tables, and a
+/// file must not be able to move the cursor or to clear the screen.
+fn say(lines: impl Display) -> Result<()> {
+    match std::io::stdout().is_terminal() {
+        true => draw(harmless(&lines.to_string())),
+        false => draw(lines),
+    }
+}
+
+/// Prints lines as they are, colours included. A reader that went away (`handgrad presets | head -1`) is no error.
+fn draw(lines: impl Display) -> Result<()> {
+    match writeln!(anstream::stdout(), "{lines}") {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
             Err(Error::Io { action: "write", path: "to standard output".into(), source: e })
         }
         _ => Ok(()),
     }
+}
+
+/// The text with escapes in place of control characters, but for the ends of lines.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| match c.is_control() && c != '\n' {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// An empty table in the style of the summary.
@@ -169,4 +187,17 @@ fn presets() -> Result<()> {
     }
     say(table)?;
     say("Train one with `handgrad train PRESET`; `handgrad train --help` says what can be changed.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layer's name that would clear the screen, one of C1, and what people write.
+    #[test]
+    fn names_cannot_write_on_a_terminal() {
+        assert_eq!(harmless("clear\x1b[2J\r\u{9b}31m"), r"clear\u{1b}[2J\r\u{9b}31m");
+        let fine = "┌ 손글씨, 784 → 100 ┐\n└ naïve ┘\n";
+        assert_eq!(harmless(fine), fine);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::own::{MODELS, NOTE, OF_READING, Reading};
 use super::show::{self, Figure, Verdict};
-use super::{say, table};
+use super::{draw, say, table};
 use clap::Args;
 use handgrad::data::{AtomicFile, Colours, CsvFile, Features, Input, Meaning, Output, Picture};
 use handgrad::{Device, Error, Result, Sequential, Shape};
@@ -110,7 +110,7 @@ fn pictures(model: &mut Sequential, meaning: Option<Meaning>, arguments: &Argume
             if original != picture.describe() {
                 say(format!("  ({original}; the model looks at {})", picture.describe()))?;
             }
-            say(show::picture(&picture, show::colours())?)?;
+            draw(show::picture(&picture, show::colours())?)?;
             say(show::bars(&names, &figures, figure, arguments.top).trim_end())?;
         }
         if count > arguments.limit {
