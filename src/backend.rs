@@ -395,6 +395,26 @@ pub trait Backend: Send + Sync + 'static {
     /// dx: each dy goes to the first element of its window (in row-major order) that equals y; the rest is 0.
     fn max_pool_backward(&self, w: &Window, x: View, y: View, dy: View, dx: ViewMut) -> Result<()>;
 
+    /// dK and db of a convolution whose y went through max pooling and became q, from q's gradient. Fused: dz, which is as
+    /// large as y, need not be anywhere in memory. `dz` holds anything afterwards.
+    ///
+    /// x is [N, ..., C], y and dz [N, od, oh, ow, F], q and dq [N, pd, ph, pw, F], dK [kd, kh, kw, C, F], db [F].
+    fn conv_pool_backward(
+        &self,
+        w: &Window,
+        pool: &Window,
+        x: View,
+        [y, q, dq]: [View; 3],
+        scratch: ViewMut,
+        mut dz: ViewMut,
+        dk: ViewMut,
+        db: Option<ViewMut>,
+    ) -> Result<()> {
+        self.max_pool_backward(pool, y, q, dq, dz.reborrow())?;
+        self.conv_backward_kernel(w, x, dz.as_view(), scratch, dk)?;
+        db.map_or(Ok(()), |db| self.sum_rows(dz.as_view(), db))
+    }
+
     /// y[n, o, c] = the mean of x over the window of o, padding not counted.
     fn average_pool(&self, w: &Window, x: View, y: ViewMut) -> Result<()>;
 

@@ -226,7 +226,8 @@ impl Lines {
 pub(super) fn conv_scratch(w: &Window, filters: usize, n: usize) -> usize {
     let (taps, window) = (w.taps(), w.kernel.iter().product::<usize>());
     let forward = taps * filters.next_multiple_of(WIDEST);
-    let kernel = (parts(w, filters, n) - 1) * taps * filters;
+    let parts = parts(w, filters, n);
+    let kernel = (parts - 1) * taps * filters + parts * filters; // partial sums of dK and db
     let input = window * filters * w.channels.next_multiple_of(WIDEST);
     match winograd::fits(w, filters) {
         true => kernel.max(winograd::scratch(w, filters)),

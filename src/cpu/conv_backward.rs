@@ -2,15 +2,20 @@
 //!
 //! dK sums over all positions of the batch. The batch is cut into parts, each with a partial sum of its own, and the
 //! partial sums are added in order; how many there are depends on the sizes alone. dx is cut into images.
+//!
+//! Under a max pooling, dz is made image by image and consumed at once ([`conv_pool_backward`]): y, dz and what they make other
+//! layers lose from the caches are more than all else that such a step moves.
 
 use super::Cpu;
 use super::conv::{
     Images, Lines, MAX_PARTS, MAX_TASKS, TASK, WIDEST, check_kernel, cut, padded, parts, position,
 };
 use super::cut::Cut;
+use super::elementwise::{SumRows, sum_rows};
+use super::formula::check;
 use super::pack::{Matrix, PackPanels, pack};
 use super::parallel::{self, IN_L2, Pieces, rows_per_task};
-use super::pool::images;
+use super::pool::{Backward, images};
 use super::simd::{Isa, Kernel, Simd};
 use super::tile::{self, Tail, Tiles, Walk};
 use super::winograd;
@@ -47,30 +52,98 @@ pub(super) fn conv_backward_kernel(
         dk.fill(0.0);
         return Ok(());
     }
-    let (parts, size) = (parts(w, filters, n), dk.len());
-    let partial = &mut partial[..(parts - 1) * size];
     if winograd::fits(w, filters) {
+        let parts = parts(w, filters, n);
+        let partial = &mut partial[..(parts - 1) * dk.len()];
         winograd::backward_kernel(cpu, w, [n, filters], x.f32()?, dz, parts, partial, dk);
         add_parts(cpu, parts, partial, dk);
         return Ok(());
     }
-    let x = padded(cpu, w, n, x.f32()?, border);
+    sum_over_images(
+        cpu,
+        w,
+        [n, filters],
+        padded(cpu, w, n, x.f32()?, border),
+        Source::Dz(dz),
+        partial,
+        dk,
+        None,
+    );
+    Ok(())
+}
+
+/// See [`Backend::conv_pool_backward`](crate::Backend::conv_pool_backward). Each task takes its images through both, so
+/// that dz is in its core's cache when it is multiplied, and never in memory.
+pub(super) fn conv_pool_backward(
+    cpu: &Cpu,
+    w: &Window,
+    pool: &Window,
+    x: View,
+    [y, q, dq]: [View; 3],
+    scratch: ViewMut,
+    mut dz: ViewMut,
+    dk: ViewMut,
+    db: Option<ViewMut>,
+) -> Result<()> {
+    let op = "conv_pool_backward";
+    let filters = y.shape().last();
+    let n = images(op, w, x.shape(), y.shape(), filters)?;
+    let fit =
+        images(op, pool, y.shape(), dq.shape(), filters)? == n && (q.len(), dz.len()) == (dq.len(), y.len());
+    check(op, fit, &[("y", y.shape()), ("dz", dz.shape()), ("q", q.shape()), ("dq", dq.shape())])?;
+    if n == 0 || winograd::fits(w, filters) || images_of_block(w) * w.positions() * filters > IN_L2 {
+        super::pool::max_pool_backward(cpu, pool, y, q, dq, dz.reborrow())?;
+        conv_backward_kernel(cpu, w, x, dz.as_view(), scratch, dk)?;
+        return db.map_or(Ok(()), |db| sum_rows(cpu, dz.as_view(), db));
+    }
+    check_kernel(op, w, filters, dk.len())?;
+    if let Some(db) = &db {
+        check(op, db.len() == filters, &[("y", y.shape()), ("db", db.shape())])?;
+    }
+    dz.f32()?; // not needed, but to be had
+    let (border, partial) = cut(op, w, filters, n, scratch)?;
+    let (x, db) = (padded(cpu, w, n, x.f32()?, border), db.map(ViewMut::f32).transpose()?);
+    let source = Source::Pooled { window: pool, y: y.f32()?, q: q.f32()?, dq: dq.f32()? };
+    sum_over_images(cpu, w, [n, filters], x, source, partial, dk.f32()?, db);
+    Ok(())
+}
+
+/// dK, and db if it is wanted, from partial sums over some images each.
+fn sum_over_images(
+    cpu: &Cpu,
+    w: &Window,
+    [n, filters]: [usize; 2],
+    x: Images,
+    source: Source,
+    partial: &mut [f32],
+    dk: &mut [f32],
+    db: Option<&mut [f32]>,
+) {
+    let (parts, size) = (parts(w, filters, n), dk.len());
+    let (partial, of_bias) = partial.split_at_mut((parts - 1) * size);
+    let of_bias = &mut of_bias[..if db.is_some() { parts * filters } else { 0 }];
     let (mr, _) = tile::size(cpu.isa);
     let (runs, _, len) = x.tap_runs(w);
     let slivers = runs.iter().product::<usize>() * len.div_ceil(mr);
-    let groups = (MAX_PARTS / parts).min(slivers.div_ceil(8)).min(n * w.positions() * dk.len() / TASK + 1);
+    let groups = (MAX_PARTS / parts).min(slivers.div_ceil(8)).min(n * w.positions() * size / TASK + 1);
     let (images, slivers) = (Cut::new(n, parts), Cut::new(slivers, groups));
-    let (sums, more) = (Pieces::new(&mut *dk), Pieces::new(&mut *partial));
+    let (sums, more, biases) =
+        (Pieces::new(&mut *dk), Pieces::new(&mut *partial), Pieces::new(&mut *of_bias));
     cpu.pool.run(parts * groups, &|t| {
         let (p, g) = (t / groups, t % groups);
         let dk = if p == 0 { sums.start() } else { more.start().wrapping_add((p - 1) * size) };
+        // SAFETY: tasks of one group each have different parts.
+        let db =
+            (g == 0 && biases.len() > 0).then(|| unsafe { biases.piece(p * filters..(p + 1) * filters) });
         parallel::with_own(|own| {
             let (images, slivers) = (images.part(p), slivers.part(g));
-            BackwardKernel { isa: cpu.isa, w, x, dz, filters, images, slivers, dk }.run(own);
+            BackwardKernel { isa: cpu.isa, w, x, source, filters, images, slivers, dk, db }.run(own);
         });
     });
     add_parts(cpu, parts, partial, dk);
-    Ok(())
+    if let Some(db) = db {
+        cpu.isa.run(SumRows { x: of_bias, cols: filters, columns: 0..filters, y: db });
+    }
 }
 
 /// dK = dK + the other partial sums, in order.
@@ -87,13 +160,41 @@ struct BackwardKernel<'a> {
     isa: Isa,
     w: &'a Window,
     x: Images<'a>,
-    dz: &'a [f32],
+    source: Source<'a>,
     filters: usize,
     images: Range<usize>,
     /// Slivers of taps, counted through all runs.
     slivers: Range<usize>,
     /// Where this part's sum goes.
     dk: *mut f32,
+    /// And that of the rows of dz, if it is wanted.
+    db: Option<&'a mut [f32]>,
+}
+
+/// Where dz comes from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// From memory.                                                                       [N, od, oh, ow, F]
+    Dz(&'a [f32]),
+    /// From the gradient of the max pooling q of y, block by block.
+    Pooled { window: &'a Window, y: &'a [f32], q: &'a [f32], dq: &'a [f32] },
+}
+
+impl<'a> Source<'a> {
+    /// dz from a block's first position on. There is `room` for that of a block's images.
+    fn of_block(self, isa: Isa, w: &Window, filters: usize, block: &Block, room: &'a mut [f32]) -> &'a [f32] {
+        let (window, y, q, dq) = match self {
+            Source::Dz(dz) => return &dz[position(w, block.image, block.at) * filters..],
+            Source::Pooled { window, y, q, dq } => (window, y, q, dq),
+        };
+        let (size, pooled) = (w.positions() * filters, window.positions() * filters);
+        let made = &mut room[..block.count[0] * size];
+        for (dx, image) in made.chunks_exact_mut(size).zip(block.image..) {
+            let (y, of_q) = (&y[image * size..][..size], image * pooled..(image + 1) * pooled);
+            isa.run(Backward { w: window, max: Some((y, &q[of_q.clone()])), dy: &dq[of_q], dx });
+        }
+        made
+    }
 }
 
 /// A block of positions whose dz is packed: whole images, or some lines of one slice of an image, or a piece of a line.
@@ -105,11 +206,16 @@ struct Block {
     count: [usize; 4],
 }
 
+/// How many images a block has, if it has whole ones.
+fn images_of_block(w: &Window) -> usize {
+    (STEPS / w.positions()).max(1)
+}
+
 /// Calls `visit` with blocks that cover all positions of `images`, in order.
 fn each_block(w: &Window, images: Range<usize>, mut visit: impl FnMut(Block)) {
     let [od, oh, ow] = w.output;
     if w.positions() <= POSITIONS {
-        let each = (STEPS / w.positions()).max(1);
+        let each = images_of_block(w);
         for image in images.clone().step_by(each) {
             visit(Block { image, at: [0; 3], count: [each.min(images.end - image), od, oh, ow] });
         }
@@ -132,9 +238,14 @@ fn each_block(w: &Window, images: Range<usize>, mut visit: impl FnMut(Block)) {
 }
 
 impl BackwardKernel<'_> {
-    /// `own` holds the packed dz of one block.
+    /// `own` holds the dz of one block, if it must be made, and its packed panel.
     fn run(self, own: &mut [f32]) {
-        let BackwardKernel { isa, w, x, dz, filters, images, slivers, dk } = self;
+        let BackwardKernel { isa, w, x, source, filters, images, slivers, dk, mut db } = self;
+        let made = match source {
+            Source::Dz(_) => 0,
+            Source::Pooled { .. } => images_of_block(w) * w.positions() * filters,
+        };
+        let (made, own) = own.split_at_mut(made);
         let (mr, nr) = tile::size(isa);
         let (runs, jump, len) = x.tap_runs(w);
         let each = Cut::at_most(len, mr); // slivers of a run
@@ -151,9 +262,13 @@ impl BackwardKernel<'_> {
                 jump: [x.image, w.stride[0] * x.slice, w.stride[1] * x.line],
                 gaps: None,
             };
+            let dz = source.of_block(isa, w, filters, &block, made);
+            if let Some(db) = &mut db {
+                add_rows(isa, &dz[..steps * filters], db, tail.beta);
+            }
             for j in (0..filters).step_by(nr) {
                 let columns = nr.min(filters - j);
-                let b = Matrix::new(&dz[position(w, block.image, at) * filters + j..], filters, false);
+                let b = Matrix::new(&dz[j..], filters, false);
                 let in_place = slivers.len() <= FEW_SLIVERS;
                 let (panel, b_row) = if in_place {
                     (b.at(0, 0), filters)
@@ -187,6 +302,16 @@ impl BackwardKernel<'_> {
                 }
             }
         });
+    }
+}
+
+/// db = β db + the sum of the rows of dz.
+fn add_rows(isa: Isa, dz: &[f32], db: &mut [f32], beta: f32) {
+    let (filters, mut sums) = (db.len(), [0.0; WIDEST]);
+    for (first, db) in (0..filters).step_by(WIDEST).zip(db.chunks_mut(WIDEST)) {
+        let (columns, y) = (first..first + db.len(), &mut sums[..db.len()]);
+        isa.run(SumRows { x: dz, cols: filters, columns, y });
+        db.iter_mut().zip(sums).for_each(|(db, sum)| *db = if beta == 0.0 { sum } else { *db + sum });
     }
 }
 

@@ -7,7 +7,7 @@
 //! | gemm | gemm, dense, dense_backward_input |
 //! | activation | activate, activation_backward |
 //! | conv | im2col, col2im, conv_scratch, conv |
-//! | conv_backward | conv_backward_kernel, conv_backward_input |
+//! | conv_backward | conv_backward_kernel, conv_pool_backward, conv_backward_input |
 //! | winograd | conv_in_tiles; the same three ops for windows of 3×3 |
 //! | pool | max_pool, max_pool_backward, average_pool, average_pool_backward |
 //! | normalize | moments, normalize, normalize_backward |
@@ -228,6 +228,20 @@ impl Backend for Cpu {
         dk: ViewMut,
     ) -> Result<()> {
         conv_backward::conv_backward_kernel(self, w, x, dz, scratch, dk)
+    }
+
+    fn conv_pool_backward(
+        &self,
+        w: &Window,
+        pool: &Window,
+        x: View,
+        pooled: [View; 3],
+        scratch: ViewMut,
+        dz: ViewMut,
+        dk: ViewMut,
+        db: Option<ViewMut>,
+    ) -> Result<()> {
+        conv_backward::conv_pool_backward(self, w, pool, x, pooled, scratch, dz, dk, db)
     }
 
     fn conv_backward_input(

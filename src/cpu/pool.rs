@@ -213,12 +213,12 @@ fn backward(
 }
 
 /// One image.
-struct Backward<'a> {
-    w: &'a Window,
+pub(super) struct Backward<'a> {
+    pub(super) w: &'a Window,
     /// x and y for max, none for average.
-    max: Option<(&'a [f32], &'a [f32])>,
-    dy: &'a [f32],
-    dx: &'a mut [f32],
+    pub(super) max: Option<(&'a [f32], &'a [f32])>,
+    pub(super) dy: &'a [f32],
+    pub(super) dx: &'a mut [f32],
 }
 
 impl Kernel for Backward<'_> {

@@ -240,6 +240,13 @@ impl<const D: usize> Layer for Conv<D> {
     ) -> Result<()> {
         let (dev, f, mut scratch) = (cx.device, self.applied(), cx.scratch.reborrow());
         let s = self.state.as_mut().ok_or_else(|| not_built("Conv"))?;
+        if let (Some(pooled), None) = (cx.pooled.take(), &dx) {
+            // dq in the place of dy: dz = dq where y was the largest, else 0, image by image, and what follows
+            let (w, q, dk) = (&s.window, pooled.q, s.kernel.grad_mut());
+            dev.activation_backward(f, None, q, dy.reborrow())?; //          dq = dq ⊙ f′           [N, p, F]
+            let (of_q, db) = ([y, q, dy.as_view()], s.bias.as_mut().map(Param::grad_mut));
+            return dev.conv_pool_backward(w, pooled.window, x, of_q, scratch, pooled.dz, dk, db);
+        }
         let (w, z) = (&s.window, s.z.as_ref().map(|z| z.prefix(y.shape())).transpose()?);
         if !cx.relu_done {
             dev.activation_backward(f, z, y, dy.reborrow())?; //             dz = dy ⊙ f′           [N, o, F]
@@ -264,6 +271,11 @@ impl<const D: usize> Layer for Conv<D> {
 
     fn output_activation(&self) -> Activation {
         self.activation
+    }
+
+    /// Where f′ can be applied to what was pooled: the one element that gets dq is as large as q.
+    fn takes_pooling(&self) -> bool {
+        matches!(self.applied(), Activation::Linear | Activation::Relu)
     }
 
     fn skip_activation(&mut self, skip: bool) {

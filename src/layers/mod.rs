@@ -48,6 +48,7 @@ use crate::initializers::Initializer;
 use crate::rng::{Noise, Rng};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, View, ViewMut};
+use crate::window::Window;
 use std::fmt::Display;
 
 /// A layer of a [`Sequential`](crate::Sequential) model. A user's own layer implements this and nothing else; see
@@ -122,6 +123,18 @@ pub trait Layer: Send {
     /// Whether `backward` takes relu's derivative along when [`Cx::relu_below`] says that x is what a relu gave: dx is then
     /// 0 where x is. A product does so while its tile is in registers; max pooling in its dy, which is smaller.
     fn takes_relu(&self) -> bool {
+        false
+    }
+
+    /// The window of a max pooling: its backward may be left to the layer below, if that one
+    /// [takes it along](Layer::takes_pooling).
+    fn max_window(&self) -> Option<&Window> {
+        None
+    }
+
+    /// Whether `backward`, when nobody wants dx, takes along that of a max pooling above: with [`Cx::pooled`], dy is the
+    /// gradient by what was pooled.
+    fn takes_pooling(&self) -> bool {
         false
     }
 
@@ -353,14 +366,26 @@ pub struct Cx<'a> {
     pub relu_below: bool,
     /// In `backward`: whether the layer above did so, so that dy is 0 already wherever this layer's relu is.
     pub relu_done: bool,
+    /// In `backward`: the max pooling above, if this layer [takes it along](Layer::takes_pooling).
+    pub pooled: Option<Pooled<'a>>,
     /// The block that all layers share, at least as long as the layer asked for in `plan`. Holds anything.
     pub scratch: ViewMut<'a>,
+}
+
+/// A max pooling whose backward the layer below does.
+pub struct Pooled<'a> {
+    /// Its window.
+    pub window: &'a Window,
+    /// What it made of y.                                                                [N, p, F]
+    pub q: View<'a>,
+    /// Room for the gradient by y.                                                       [N, o, F]
+    pub dz: ViewMut<'a>,
 }
 
 impl<'a> Cx<'a> {
     /// For a layer by itself: whatever is below and above, relu's derivative is left to the layer that has it.
     pub fn new(device: &'a Device, training: bool, noise: Noise, scratch: ViewMut<'a>) -> Cx<'a> {
-        Cx { device, training, noise, relu_below: false, relu_done: false, scratch }
+        Cx { device, training, noise, relu_below: false, relu_done: false, pooled: None, scratch }
     }
 }
 

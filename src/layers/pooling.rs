@@ -216,6 +216,10 @@ impl<R: Reduce, const D: usize> Layer for Pooling<R, D> {
     fn takes_relu(&self) -> bool {
         R::SELECTS
     }
+
+    fn max_window(&self) -> Option<&Window> {
+        self.window.as_ref().filter(|_| R::SELECTS)
+    }
 }
 
 /// Pooling over the whole image: one number for each channel, `[N, C]`. See the [module](self) for the equations.

@@ -9,7 +9,7 @@ use crate::activations::Activation;
 use crate::backend::{HostRows, LiveColumns, LossTerm, Target};
 use crate::device::Device;
 use crate::error::Result;
-use crate::layers::{Cx, Plan};
+use crate::layers::{Cx, Plan, Pooled};
 use crate::losses::Loss;
 use crate::metrics::Mean;
 use crate::rng::Noise;
@@ -245,7 +245,7 @@ impl Workspace {
         self.device.loss_step(&term, z, y, rows, self.gradients[0].prefix_mut(shape)?)?;
 
         let ([mut above, mut below], mut relu_done) = (self.gradients.each_mut(), false);
-        for (i, node) in nodes.0.iter_mut().enumerate().skip(self.lowest).rev() {
+        for i in (self.lowest..nodes.0.len()).rev() {
             let (from, to) = (self.slot[i], self.slot[i + 1]);
             if from == to {
                 continue; // the gradient by a reshaped tensor is the reshaped gradient
@@ -253,13 +253,26 @@ impl Workspace {
             let (x_shape, y_shape) = (self.shapes[i].batched(n), self.shapes[i + 1].batched(n));
             let (x, y) = (self.buffers[from].prefix(x_shape)?, self.buffers[to].prefix(y_shape)?);
             let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
+            let dy = above.prefix_mut(y_shape)?;
+            let (under, node) = nodes.0.split_at_mut(i);
+            if let (Some(window), Some(under)) = (node[0].layer.max_window(), under.last_mut())
+                && i == self.lowest + 1
+                && under.layer.takes_pooling()
+            {
+                // The last two at once: dz of the lowest layer is as large as its y.
+                let (noise, scratch) = (step.noise(i - 1), self.scratch.view_mut());
+                let mut cx = Cx::new(&self.device, step.training, noise, scratch);
+                cx.pooled = Some(Pooled { window, q: y, dz: below.prefix_mut(x_shape)? });
+                let under_x = self.buffers[self.slot[i - 1]].prefix(self.shapes[i - 1].batched(n))?;
+                return under.layer.backward(&mut cx, under_x, x, dy, None);
+            }
             let dx = match i > self.lowest {
                 true => Some(below.prefix_mut(x_shape)?),
                 false => None,
             };
             let mut cx = Cx::new(&self.device, step.training, step.noise(i), self.scratch.view_mut());
             (cx.relu_below, cx.relu_done) = (self.takes_relu[i], relu_done);
-            node.layer.backward(&mut cx, x, y, above.prefix_mut(y_shape)?, dx)?;
+            node[0].layer.backward(&mut cx, x, y, dy, dx)?;
             relu_done = self.takes_relu[i];
             std::mem::swap(&mut above, &mut below);
         }

@@ -41,6 +41,23 @@ const CONFIGS: [Config; 26] = [
     (&[6, 7, 8], &[3, 3, 3], &[1, 1, 1], &[1, 1, 1], Same, 4, 17, 2),
 ];
 
+/// Convolutions, and the window, strides and padding of the max pooling above: one image in a block and several parts of
+/// the batch, several images in a block, windows that overlap or leave something out, more filters than registers, images
+/// that are too large for a cache, and one in tiles.
+type Pool = (&'static [usize], &'static [usize], Padding);
+const POOLED: [(Config, Pool); 10] = [
+    ((&[28, 28], &[3, 3], &[1, 1], &[1, 1], Valid, 1, 32, 17), (&[2, 2], &[2, 2], Valid)),
+    ((&[7, 7], &[3, 3], &[1, 1], &[1, 1], Valid, 3, 5, 23), (&[2, 2], &[2, 2], Same)),
+    ((&[9, 8], &[3, 2], &[2, 1], &[1, 1], Same, 2, 7, 3), (&[3, 3], &[2, 2], Same)),
+    ((&[12, 10], &[5, 5], &[1, 1], &[1, 1], Same, 3, 70, 2), (&[2, 2], &[2, 2], Valid)),
+    ((&[17], &[3], &[1], &[2], Valid, 4, 17, 5), (&[2], &[3], Valid)),
+    ((&[4, 6, 5], &[2, 3, 2], &[1, 1, 1], &[1, 1, 1], Valid, 2, 9, 4), (&[2, 2, 2], &[1, 1, 1], Valid)),
+    ((&[6, 6], &[6, 6], &[1, 1], &[1, 1], Valid, 1, 3, 300), (&[1, 1], &[1, 1], Valid)),
+    ((&[64, 64], &[3, 3], &[1, 1], &[1, 1], Valid, 1, 32, 1), (&[2, 2], &[2, 2], Valid)),
+    ((&[13, 13], &[3, 3], &[1, 1], &[1, 1], Valid, 16, 16, 3), (&[2, 2], &[2, 2], Valid)),
+    ((&[10, 10], &[7, 7], &[1, 1], &[1, 1], Same, 8, 33, 2), (&[3, 2], &[3, 2], Valid)),
+];
+
 /// The shapes of one convolution.
 #[derive(Clone, Copy)]
 struct Geometry {
@@ -89,6 +106,9 @@ pub(super) fn cases(t: &mut Table) {
             backward_kernel(t, &config, g, whole);
             backward_input(t, &config, g, whole);
         }
+    }
+    for (i, (config, pool)) in POOLED.into_iter().enumerate() {
+        pool_backward(t, &config, &pool, i % 2 == 0);
     }
 }
 
@@ -177,6 +197,61 @@ fn backward_kernel(t: &mut Table, config: &Config, g: Geometry, whole: bool) {
             let views = (scratch.view_mut(), sizes.view_mut());
             dev.conv_backward_kernel(&g.w, x.view(), dz.view(), views.0, views.1).unwrap();
             times(additions(g.n * g.w.positions()), &sizes.view().to_vec_f64())(&[])
+        });
+        Ok(())
+    });
+}
+
+fn pool_backward(t: &mut Table, config: &Config, pool: &Pool, bias: bool) {
+    let g = geometry(*config);
+    let axes = config.0.len();
+    let size = &g.y.dims()[1..];
+    let above = Window::new(Shape::new(size).unwrap(), pool.0, pool.1, &vec![1; axes], pool.2).unwrap();
+    let pooled = joined(&[g.n], &above.output[3 - axes..], g.filters);
+    let mut draw = t.draw();
+    let (x, y, dq) = (draw.normal(g.x), draw.normal(g.y), draw.normal(pooled));
+    let mut largest = Device::reference().zeros(pooled).unwrap();
+    Device::reference().max_pool(&above, y.reference().view(), largest.view_mut()).unwrap();
+    let q = Array::new(pooled, largest.view().to_vec_f64());
+    t.case(format!("conv_pool_backward {config:?} {pool:?}, bias {bias}"), move |r| {
+        let (vx, vy, vq, vdq) = (r.input(&x), r.input(&y), r.input(&q), r.input(&dq));
+        let mut scratch = r.scratch(r.device.conv_scratch(&g.w, g.filters, g.n));
+        let (mut dz, mut dk) = (r.output(g.y), r.output(g.kernel));
+        let mut db = bias.then(|| r.output([g.filters]));
+        r.device.conv_pool_backward(
+            &g.w,
+            &above,
+            vx.view(),
+            [vy.view(), vq.view(), vdq.view()],
+            scratch.view_mut(),
+            dz.view_mut(),
+            dk.view_mut(),
+            db.as_mut().map(Buffer::view_mut),
+        )?;
+        // dz of absolute values, which is also what the rows of a bias add up.
+        let dev = Device::reference();
+        let mut sizes = dev.zeros(g.y).unwrap();
+        let (of_y, of_q, of_dq) = (y.reference(), q.reference(), dq.abs().reference());
+        dev.max_pool_backward(&above, of_y.view(), of_q.view(), of_dq.view(), sizes.view_mut()).unwrap();
+        let dz = Array::new(g.y, sizes.view().to_vec_f64());
+        // A number of dz may be a sum over windows that overlap.
+        let terms = additions(g.n * g.w.positions()) + additions(above.taps() / above.channels);
+        if let Some(db) = &db {
+            let (rows, mut sum) = (dz.reference(), dev.zeros([g.filters].into()).unwrap());
+            dev.sum_rows(rows.view(), sum.view_mut()).unwrap();
+            r.show("db", db, times(terms, &sum.view().to_vec_f64()));
+        }
+        r.show("dk", &dk, |_| {
+            if r.tested.conv_in_tiles(&g.w, g.filters) {
+                let sizes = winograd::backward_kernel(&g.w, g.filters, &x.values, &dz.values);
+                return times(winograd::additions(g.n * g.w.positions()), &sizes)(&[]);
+            }
+            let (x, dz) = (x.abs().reference(), dz.reference());
+            let mut scratch = dev.zeros([dev.conv_scratch(&g.w, g.filters, g.n)].into()).unwrap();
+            let mut sizes = dev.zeros(g.kernel).unwrap();
+            dev.conv_backward_kernel(&g.w, x.view(), dz.view(), scratch.view_mut(), sizes.view_mut())
+                .unwrap();
+            times(terms, &sizes.view().to_vec_f64())(&[])
         });
         Ok(())
     });
