@@ -459,3 +459,32 @@ fn the_layer_above_takes_relu_along() {
         }
     }
 }
+
+/// Whether the first convolution takes the backward of the pooling above along, or each does its own, makes no difference
+/// but of rounding: the rows of a bias add up in another order.
+#[test]
+fn the_layer_below_takes_pooling_along() {
+    let data = clouds(24).reshape([2, 2, 1]).unwrap();
+    let trained = |mut model: Sequential| {
+        model.add(Flatten::new());
+        model.add(Dense::new(3).activation(Activation::Softmax));
+        model.compile(Compile::new("sparse_categorical_crossentropy").optimizer("sgd")).unwrap();
+        model.fit(&data, Fit::new().epochs(2).batch_size(9).verbose(0)).unwrap();
+        model.get_weights().unwrap().into_iter().flat_map(|w| w.values).collect::<Vec<_>>()
+    };
+    let convs = [
+        || Conv2D::new(6, 2).activation(Activation::Relu),
+        || Conv2D::new(40, 2).use_bias(false).activation(Activation::Relu),
+        || Conv2D::new(3, 1),
+        || Conv2D::new(3, 2).activation(Activation::Tanh), // keeps its own
+    ];
+    for device in devices() {
+        for conv in convs {
+            let pool = || MaxPooling2D::new(2).strides(1).padding(Padding::Same);
+            let below = || Sequential::new().device(&device).with(conv().padding(Padding::Same));
+            let (along, alone) = (trained(below().with(pool())), trained(below().with(Reserved(pool()))));
+            let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-6;
+            assert!(along.len() == alone.len() && along.iter().zip(&alone).all(close), "{device:?}");
+        }
+    }
+}
