@@ -91,7 +91,8 @@ pub(super) fn conv_pool_backward(
     let fit =
         images(op, pool, y.shape(), dq.shape(), filters)? == n && (q.len(), dz.len()) == (dq.len(), y.len());
     check(op, fit, &[("y", y.shape()), ("dz", dz.shape()), ("q", q.shape()), ("dq", dq.shape())])?;
-    if n == 0 || winograd::fits(w, filters) || images_of_block(w) * w.positions() * filters > IN_L2 {
+    let in_cache = images_of_block(w) * w.positions() * filters <= IN_L2;
+    if n == 0 || winograd::fits(w, filters) || !in_cache || cuts(cpu, w, filters, n)[1] > 1 {
         super::pool::max_pool_backward(cpu, pool, y, q, dq, dz.reborrow())?;
         conv_backward_kernel(cpu, w, x, dz.as_view(), scratch, dk)?;
         return db.map_or(Ok(()), |db| sum_rows(cpu, dz.as_view(), db));
@@ -100,12 +101,28 @@ pub(super) fn conv_pool_backward(
     if let Some(db) = &db {
         check(op, db.len() == filters, &[("y", y.shape()), ("db", db.shape())])?;
     }
-    dz.f32()?; // not needed, but to be had
+    dz.f32()?; // not used, but another device's is an error
     let (border, partial) = cut(op, w, filters, n, scratch)?;
     let (x, db) = (padded(cpu, w, n, x.f32()?, border), db.map(ViewMut::f32).transpose()?);
     let source = Source::Pooled { window: pool, y: y.f32()?, q: q.f32()?, dq: dq.f32()? };
     sum_over_images(cpu, w, [n, filters], x, source, partial, dk.f32()?, db);
     Ok(())
+}
+
+/// Slivers of taps, in all runs of a window.
+fn slivers(cpu: &Cpu, w: &Window) -> usize {
+    let ([depth, height, width], (mr, _)) = (w.kernel, tile::size(cpu.isa));
+    let of_line = match w.dilation[2] {
+        1 => (width * w.channels).div_ceil(mr),
+        _ => width * w.channels.div_ceil(mr),
+    };
+    depth * height * of_line
+}
+
+/// Parts of the batch, and groups of slivers, each of which goes through all of a part's dz.
+fn cuts(cpu: &Cpu, w: &Window, filters: usize, n: usize) -> [usize; 2] {
+    let (parts, work) = (parts(w, filters, n), n * w.positions() * w.taps() * filters);
+    [parts, (MAX_PARTS / parts).min(slivers(cpu, w).div_ceil(8)).min(work / TASK + 1)]
 }
 
 /// dK, and db if it is wanted, from partial sums over some images each.
@@ -119,20 +136,16 @@ fn sum_over_images(
     dk: &mut [f32],
     db: Option<&mut [f32]>,
 ) {
-    let (parts, size) = (parts(w, filters, n), dk.len());
+    let ([parts, groups], size) = (cuts(cpu, w, filters, n), dk.len());
     let (partial, of_bias) = partial.split_at_mut((parts - 1) * size);
     let of_bias = &mut of_bias[..if db.is_some() { parts * filters } else { 0 }];
-    let (mr, _) = tile::size(cpu.isa);
-    let (runs, _, len) = x.tap_runs(w);
-    let slivers = runs.iter().product::<usize>() * len.div_ceil(mr);
-    let groups = (MAX_PARTS / parts).min(slivers.div_ceil(8)).min(n * w.positions() * size / TASK + 1);
-    let (images, slivers) = (Cut::new(n, parts), Cut::new(slivers, groups));
+    let (images, slivers) = (Cut::new(n, parts), Cut::new(slivers(cpu, w), groups));
     let (sums, more, biases) =
         (Pieces::new(&mut *dk), Pieces::new(&mut *partial), Pieces::new(&mut *of_bias));
     cpu.pool.run(parts * groups, &|t| {
         let (p, g) = (t / groups, t % groups);
         let dk = if p == 0 { sums.start() } else { more.start().wrapping_add((p - 1) * size) };
-        // SAFETY: tasks of one group each have different parts.
+        // SAFETY: one task of each part has its piece.
         let db =
             (g == 0 && biases.len() > 0).then(|| unsafe { biases.piece(p * filters..(p + 1) * filters) });
         parallel::with_own(|own| {

@@ -43,9 +43,9 @@ const CONFIGS: [Config; 26] = [
 
 /// Convolutions, and the window, strides and padding of the max pooling above: one image in a block and several parts of
 /// the batch, several images in a block, windows that overlap or leave something out, more filters than registers, images
-/// that are too large for a cache, and one in tiles.
+/// that are too large for a cache, one in tiles, one whose kernel is cut.
 type Pool = (&'static [usize], &'static [usize], Padding);
-const POOLED: [(Config, Pool); 10] = [
+const POOLED: [(Config, Pool); 11] = [
     ((&[28, 28], &[3, 3], &[1, 1], &[1, 1], Valid, 1, 32, 17), (&[2, 2], &[2, 2], Valid)),
     ((&[7, 7], &[3, 3], &[1, 1], &[1, 1], Valid, 3, 5, 23), (&[2, 2], &[2, 2], Same)),
     ((&[9, 8], &[3, 2], &[2, 1], &[1, 1], Same, 2, 7, 3), (&[3, 3], &[2, 2], Same)),
@@ -55,6 +55,7 @@ const POOLED: [(Config, Pool); 10] = [
     ((&[6, 6], &[6, 6], &[1, 1], &[1, 1], Valid, 1, 3, 300), (&[1, 1], &[1, 1], Valid)),
     ((&[64, 64], &[3, 3], &[1, 1], &[1, 1], Valid, 1, 32, 1), (&[2, 2], &[2, 2], Valid)),
     ((&[13, 13], &[3, 3], &[1, 1], &[1, 1], Valid, 16, 16, 3), (&[2, 2], &[2, 2], Valid)),
+    ((&[16, 16], &[5, 5], &[1, 1], &[1, 1], Valid, 40, 24, 2), (&[2, 2], &[2, 2], Valid)),
     ((&[10, 10], &[7, 7], &[1, 1], &[1, 1], Same, 8, 33, 2), (&[3, 2], &[3, 2], Valid)),
 ];
 
