@@ -476,7 +476,8 @@ fn the_layer_below_takes_pooling_along() {
         || Conv2D::new(6, 2).activation(Activation::Relu),
         || Conv2D::new(40, 2).use_bias(false).activation(Activation::Relu),
         || Conv2D::new(3, 1),
-        || Conv2D::new(3, 2).activation(Activation::Tanh), // keeps its own
+        || Conv2D::new(3, 2).activation(Activation::Tanh),
+        || Conv2D::new(3, 2).activation(Activation::Silu), // the pooling keeps its own: f′ is a function of x
     ];
     for device in devices() {
         for conv in convs {

@@ -273,9 +273,9 @@ impl<const D: usize> Layer for Conv<D> {
         self.activation
     }
 
-    /// Where f′ can be applied to what was pooled: the one element that gets dq is as large as q.
+    /// Where f′ is a function of y: the one element that gets dq is as large as q, so f′ can be applied to what was pooled.
     fn takes_pooling(&self) -> bool {
-        matches!(self.applied(), Activation::Linear | Activation::Relu)
+        self.applied().is_elementwise() && !self.activation.needs_input()
     }
 
     fn skip_activation(&mut self, skip: bool) {

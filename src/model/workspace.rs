@@ -254,8 +254,9 @@ impl Workspace {
             let (x, y) = (self.buffers[from].prefix(x_shape)?, self.buffers[to].prefix(y_shape)?);
             let x = if self.in_blocks && from == 0 { x.in_blocks(&self.live)? } else { x };
             let dy = above.prefix_mut(y_shape)?;
-            let (under, node) = nodes.0.split_at_mut(i);
-            if let (Some(window), Some(under)) = (node[0].layer.max_window(), under.last_mut())
+            let (under, rest) = nodes.0.split_at_mut(i);
+            let layer = &mut rest[0].layer;
+            if let (Some(window), Some(under)) = (layer.max_window(), under.last_mut())
                 && i == self.lowest + 1
                 && under.layer.takes_pooling()
             {
@@ -272,7 +273,7 @@ impl Workspace {
             };
             let mut cx = Cx::new(&self.device, step.training, step.noise(i), self.scratch.view_mut());
             (cx.relu_below, cx.relu_done) = (self.takes_relu[i], relu_done);
-            node[0].layer.backward(&mut cx, x, y, dy, dx)?;
+            layer.backward(&mut cx, x, y, dy, dx)?;
             relu_done = self.takes_relu[i];
             std::mem::swap(&mut above, &mut below);
         }
