@@ -243,15 +243,6 @@ fn models(t: &mut Table) {
     };
     t.push(Case::new("Model", "CNN, softmax folded", 3, [8, 7, 1], End::Step(labels, Softmax), cnn)).seed = 2;
     t.push(Case::new("Model", "CNN, probabilities", 2, [8, 7, 1], End::Loss(labels), cnn)).seed = 3;
-    let pooled = || -> Vec<Box<dyn Layer>> {
-        vec![
-            Box::new(Conv2D::new(3, 3).activation(Relu)), // takes the pooling's backward along
-            Box::new(MaxPooling2D::new(2)),
-            Box::new(Flatten::new()),
-            Box::new(Dense::new(4).activation(Softmax)),
-        ]
-    };
-    t.push(Case::new("Model", "CNN of one convolution", 2, [6, 7, 2], End::Step(labels, Softmax), pooled));
     let bits = Loss::BinaryCrossentropy { from_logits: false };
     let bits = Goal { loss: bits, targets: Targets::Bits, weighted: false };
     let mlp = || -> Vec<Box<dyn Layer>> {
